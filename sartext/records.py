@@ -39,7 +39,7 @@ class Problems(list):
         if self.on_error == 'stop': raise BadInput(problem)
         self.append(problem)
 
-# %% ../nbs/00_records.ipynb #4fea5ea3
+# %% ../nbs/00_records.ipynb #5e76d48d
 FACT_KINDS = ('count', 'presence', 'position', 'size', 'relation', 'proportion', 'scattering', 'metadata')
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +50,7 @@ class Fact:
     value: int | float | str | bool # the count, the cell, the size word, the relation, the share in percent …
     number: int | None = None       # how many of the subject it holds for; None: not said
     object: str | None = None       # the other party of a relation
-    where: str | None = None        # the cell the statement is restricted to, e.g. the size of the ship at the 'top left'
+    where: str | None = None        # the cell it is restricted to, e.g. the size of the ship at the 'top left'
     def __post_init__(self):
         if self.kind not in FACT_KINDS: raise ValueError(f"fact kind {self.kind!r} is unknown; use one of {FACT_KINDS}")
 
@@ -114,7 +114,7 @@ class Sar:
     resolution: tuple[float, float] | None = None    # metres along x and along y
     datetime: str | None = None               # ISO 8601, UTC
 
-# %% ../nbs/00_records.ipynb #e6f2d5bf
+# %% ../nbs/00_records.ipynb #ab433f98
 @dataclass(frozen=True)
 class Record:
     "One picture: what is known of it and what was said of it"
@@ -124,7 +124,7 @@ class Record:
     height: int                               # pixels
     modality: str = 'sar'                     # of `image`: 'sar', or 'optical' for pictures of the optical stage
     source: str = ''                          # the data set it comes from
-    scene: str = ''                           # pictures of one scene never part ways in a split; '' : the picture is its own
+    scene: str = ''                           # pictures of one scene stay in one split; '' : its own scene
     split: str = ''                           # 'train', 'val', 'test' or '' (not yet)
     licence: str = ''                         # SPDX id or the words of the source
     sar: Sar = Sar()
@@ -157,12 +157,14 @@ def to_json(record: Record) -> str:
     "One line of JSON, the same bytes for the same record"
     return json.dumps(_lean(record), ensure_ascii=False, separators=(',', ':'), allow_nan=False)
 
-# %% ../nbs/00_records.ipynb #ef3355fd
+# %% ../nbs/00_records.ipynb #b44bf6c4
 def _check(ok, reason, remedy='correct the value'):
     if not ok: raise _Refused(reason, remedy)
 
 class _Refused(ValueError):
-    def __init__(self, reason, remedy): super().__init__(f'{reason}; {remedy}'); self.reason, self.remedy = reason, remedy
+    def __init__(self, reason, remedy):
+        super().__init__(f'{reason}; {remedy}')
+        self.reason, self.remedy = reason, remedy
 
 def _finite(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
 
@@ -175,9 +177,9 @@ def _known(cls, d, what):
     _check(not missing, f'{what} lacks {missing}', 'add them')
     return d
 
-# %% ../nbs/00_records.ipynb #01268e08
+# %% ../nbs/00_records.ipynb #e5d3672f
 def check_box(box: Box, width: int, height: int, slack: float = 1.0) -> str:
-    "Why `box` cannot belong to a picture of `width`×`height` pixels, '' if it can; `slack` pixels over the edge are rounding"
+    "Why `box` cannot belong to a `width`×`height` picture, '' if it can; up to `slack` pixels over the edge are rounding"
     x, y, w, h = box.x, box.y, box.w, box.h
     shown = f"box ({x:g}, {y:g}, {w:g}, {h:g})" if all(map(_finite, (x, y, w, h))) else f"box ({x}, {y}, {w}, {h})"
     if not all(map(_finite, (x, y, w, h))): return f"{shown} has a value that is not a finite number"
@@ -209,20 +211,21 @@ def _sar(d):
                f'sar.{k} is {v!r}', 'give two numbers above 0, metres along x and y')
     return sar
 
-# %% ../nbs/00_records.ipynb #14237dff
+# %% ../nbs/00_records.ipynb #d95548bc
 def from_dict(d: dict) -> Record:
     "The record of one parsed JSON line; raises ValueError with the reason"
     names = {f.name for f in fields(Record)} - {'extra'}
     known, extra = {k: v for k, v in d.items() if k in names}, {k: v for k, v in d.items() if k not in names}
     _known(Record, known, 'record')
-    for k in ('id', 'image'): _check(isinstance(d[k], str) and d[k], f'{k} is {d[k]!r}', 'give a text that is not empty')
+    for k in ('id', 'image'): _check(isinstance(d[k], str) and d[k], f'{k} is {d[k]!r}', 'give a text')
     for k, v in {'image': d['image'], 'mask': d.get('mask') or '', **d.get('partners', {})}.items():
         path = PurePosixPath(v)
-        _check(not path.is_absolute() and '..' not in path.parts, f'{k} is {v!r}', 'give a path below the picture folder')
+        _check(not path.is_absolute() and '..' not in path.parts, f'{k} is {v!r}',
+               'give a path below the picture folder')
     for k in ('width', 'height'):
-        _check(isinstance(d[k], int) and not isinstance(d[k], bool) and d[k] > 0, f'{k} is {d[k]!r}', 'give whole pixels above 0')
-    _check(d.get('split', '') in ('', 'train', 'val', 'test'), f"split is {d.get('split')!r}", "use 'train', 'val' or 'test'")
-    _check(d.get('modality', 'sar') in ('sar', 'optical'), f"modality is {d.get('modality')!r}", "use 'sar' or 'optical'")
+        _check(type(d[k]) is int and d[k] > 0, f'{k} is {d[k]!r}', 'give whole pixels above 0')
+    for k, allowed in (('split', ('', 'train', 'val', 'test')), ('modality', ('sar', 'optical'))):
+        _check(d.get(k, allowed[0]) in allowed, f'{k} is {d.get(k)!r}', f'use one of {allowed}')
     known['sar'] = _sar(d.get('sar', {}))
     known['boxes'] = tuple(_box(i, o, d['width'], d['height']) for i, o in enumerate(d.get('boxes', ())))
     known['captions'] = tuple(_said(Caption, o) for o in d.get('captions', ()))
@@ -248,7 +251,7 @@ def write_records(records: Iterable[Record], path: str | Path) -> int:
         for n, record in enumerate(records, 1): f.write(to_json(record) + '\n')
     return n
 
-# %% ../nbs/00_records.ipynb #891dffd6
+# %% ../nbs/00_records.ipynb #c87dbc87
 def read_records(
     path: str | Path,                    # a JSONL file, one record a line
     problems: Problems | None = None,    # where faults go; default: the first one is raised
@@ -262,7 +265,7 @@ def read_records(
                 record = from_dict(json.loads(text))
                 _check(record.id not in seen, f'id {record.id!r} occurs twice', 'give every record its own id')
             except json.JSONDecodeError as e:
-                problems.add(path, f'line {n}', f'not valid JSON: {e.msg} at column {e.colno}', 'write one JSON object a line')
+                problems.add(path, f'line {n}', f'not valid JSON: {e.msg}, column {e.colno}', 'write one object a line')
             except (ValueError, TypeError, KeyError, AttributeError) as e:
                 problems.add(path, f'line {n}', getattr(e, 'reason', str(e)), getattr(e, 'remedy', 'correct the line'))
             else: seen.add(record.id); yield record

@@ -1,0 +1,37 @@
+"What several tests share: the notebooks, the real command, the real data where there is any"
+import os, re, subprocess, sys
+from pathlib import Path
+import nbformat, pytest
+
+root = Path(__file__).parent.parent
+lib, nbs = root/'sartext', root/'nbs'
+os.environ.setdefault('OMP_NUM_THREADS', '1')     # two notebooks run side by side on two cores
+
+def notebooks() -> list[Path]:
+    "Every notebook of the project, in reading order"
+    return sorted(p for p in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+
+def name_of(path) -> str: return path.relative_to(root).as_posix()
+def read(path): return nbformat.read(path, 4)
+def directives(cell) -> set[str]: return set(re.findall(r'^#\s*\|\s*([\w-]+)', cell.source, flags=re.M))
+
+def modules() -> dict[str, Path]:
+    "Module (dotted, below the library) → the notebook it is exported from"
+    res = {}
+    for p in notebooks():
+        m = re.search(r'^#\s*\|\s*default_exp\s+(\S+)', '\n'.join(c.source for c in read(p).cells), flags=re.M)
+        if m: res[m[1]] = p
+    return res
+
+def sartext(*args, cwd=None, env=None, timeout=600) -> subprocess.CompletedProcess:
+    "Run the real command; `env` on top of this one, a value of None takes a variable away"
+    full = {k: v for k, v in {**os.environ, **(env or {})}.items() if v is not None}
+    return subprocess.run([Path(sys.executable).parent/'sartext', *map(str, args)], cwd=cwd, env=full, timeout=timeout,
+                          capture_output=True, text=True)
+
+@pytest.fixture(scope='session')
+def data() -> Path:
+    "The folder with real SAR data"
+    d = Path(os.environ.get('SARTEXT_DATA', root.parent/'shared'/'data'))
+    if not d.is_dir(): pytest.skip('no real SAR data: set SARTEXT_DATA to its folder')
+    return d

@@ -1,0 +1,261 @@
+"Reading boxes: SSDD, its four formats and the MSTAR scenes; planted faults; COCO and VOC agree; junk never escapes"
+import json, shutil
+from dataclasses import replace
+from xml.sax.saxutils import escape
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+from sartext.records import BadInput, Box, Problems, from_dict, to_json
+from sartext.sources.boxes import noun, read_boxes, read_coco, read_voc
+
+def skipped(read, *args, **kwargs):
+    "Records and problems of a reading that goes on"
+    problems = Problems('skip')
+    return list(read(*args, problems=problems, **kwargs)), problems
+
+# ── real data ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture(scope='module')
+def ssdd(data):
+    folder = data/'ssdd'
+    return folder, list(read_boxes(folder/'JPEGImages', folder/'annotations'/'instances.json', source='SSDD'))
+
+def test_ssdd_coco_and_voc_are_the_same(ssdd):
+    folder, coco = ssdd
+    voc = list(read_boxes(folder/'JPEGImages', folder/'Annotations', source='SSDD'))
+    assert len(coco) == 938 and sum(len(r.boxes) for r in coco) == 2048
+    assert [to_json(r) for r in coco] == [to_json(r) for r in voc]
+    assert [r.image for r in coco] == sorted(r.image for r in coco)
+    assert {r.labelled_classes for r in coco} == {('ship',)} and sum(len(r.boxes) == 1 for r in coco) == 587
+
+def test_ssdd_survives_the_record_file(ssdd):
+    for r in ssdd[1]: assert from_dict(json.loads(to_json(r))) == r
+
+def test_ssdd_formats(data):
+    folder = data/'ssdd_formats'
+    with pytest.raises(BadInput, match='id 1 was given'):        # the official file repeats annotation ids
+        list(read_coco(folder/'coco/annotations/train.json', folder/'coco/images'))
+    coco, problems = [], []
+    for split in ('train', 'test'):
+        found, said = skipped(read_boxes, folder/'coco/images', folder/f'coco/annotations/{split}.json')
+        coco += found; problems += said
+    assert {r.id: len(r.boxes) for r in coco} == {'000001': 1, '000006': 3, '000002': 1, '000015': 3}
+    assert all(b.polygon for r in coco for b in r.boxes) and len(problems) == 2
+    of = {r.id: r for r in coco}
+    for kind, slack in (('VOC', 1), ('VOCSEG', 1), ('VOCOBB', 10)):     # a rotated box is longer than the outline it is around
+        voc = [r for n in ('01', '02') for r in read_boxes(folder/kind/f'JPEGImages{n}', folder/kind/f'Annotations{n}')]
+        assert {r.id: len(r.boxes) for r in voc} == {r.id: len(r.boxes) for r in coco}
+        for r in voc:
+            for a, b in zip(r.boxes, of[r.id].boxes):
+                assert np.abs(np.subtract((a.x, a.y, a.w, a.h), (b.x, b.y, b.w, b.h))).max() <= slack
+                if kind == 'VOCOBB': assert long_side(a.polygon) == pytest.approx(a.angle, abs=3) and a.center == pytest.approx(b.center, abs=6)
+
+def long_side(polygon):
+    "Angle of the long side of four corners from +x, clockwise as seen, in [0, 180)"
+    p = np.array(polygon); sides = np.roll(p, -1, 0) - p
+    x, y = sides[np.hypot(*sides.T).argmax()]
+    return np.degrees(np.arctan2(y, x)) % 180
+
+def test_mstar_scenes(data):
+    folder = data/'mstar_scenes'
+    found, problems = skipped(read_boxes, folder/'JPEGImages', folder/'Annotations')
+    assert problems and all('reaches outside' in p.reason and 'slack=' in p.remedy for p in problems)  # up to 7 pixels over
+    assert len(found) == 90 - len({p.file for p in problems})
+    classes = dict(zip('0123456789', '2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split()))
+    every = list(read_boxes(folder/'JPEGImages', folder/'Annotations', slack=7, names=classes))
+    assert len(every) == 90 and sum(len(r.boxes) for r in every) == 151
+    assert every[0].labelled_classes == tuple(sorted(classes.values()))
+    assert all(0 <= b.x and b.x + b.w <= r.width and 0 <= b.y and b.y + b.h <= r.height for r in every for b in r.boxes)
+
+def test_opensarship_xml(data):
+    broken = [p for p in sorted(data.glob('opensarship/*/Ship.xml')) if '<\\ShipList>' in p.read_text(errors='replace')]
+    assert len(broken) == 2
+    for p in broken:
+        last = len(p.read_text().rstrip().split('\n'))
+        with pytest.raises(BadInput, match=rf'line {last}: not well-formed XML at .*ShipList'): list(read_voc(p, p.parent))
+
+# ── planted faults in real data ──────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def some(ssdd, tmp_path):
+    "Twenty SSDD images with COCO and VOC annotations, to spoil"
+    folder, records = ssdd
+    records = records[100:120]
+    (tmp_path/'images').mkdir(); (tmp_path/'voc').mkdir()
+    for r in records:
+        shutil.copy(folder/'JPEGImages'/r.image, tmp_path/'images'); shutil.copy(folder/'Annotations'/f'{r.id}.xml', tmp_path/'voc')
+    coco = json.loads((folder/'annotations/instances.json').read_text())
+    coco['images'] = [i for i in coco['images'] if i['file_name'] in {r.image for r in records}]
+    ids = {i['id'] for i in coco['images']}
+    coco['annotations'] = [a for a in coco['annotations'] if a['image_id'] in ids]
+    return tmp_path, records, coco
+
+def first_of(coco, n): return next(a for a in coco['annotations'] if a['image_id'] == coco['images'][n]['id'])
+def half(path): path.write_bytes(path.read_bytes()[:path.stat().st_size//2])
+
+def test_six_faults_coco(some):
+    folder, records, coco = some
+    name = lambda n: coco['images'][n]['file_name']
+    (folder/'images'/name(0)).unlink(); half(folder/'images'/name(1))
+    outside, flat, unknown, twice = (first_of(coco, n) for n in (2, 3, 4, 5))
+    outside['bbox'] = [5000, 10, 20, 20]; flat['bbox'][3] = 0; unknown['category_id'] = 77; coco['annotations'].append(dict(twice))
+    file = folder/'boxes.json'; file.write_text(json.dumps(coco))
+    found, problems = skipped(read_boxes, folder/'images', file)
+    assert len(problems) == 6 and all(p.remedy and p.reason for p in problems)
+    said = [str(p) for p in problems]
+    for words in ([name(0), 'is not in'], [str(folder/'images'/name(1)), 'cut short'], [f"annotation {outside['id']}", 'outside', '5000'],
+                  [f"annotation {flat['id']}", 'no area'], [f"annotation {unknown['id']}", 'category id 77 is unknown'],
+                  [f"annotation {twice['id']}", 'given twice']):
+        assert sum(all(w in s for w in words) for s in said) == 1, words
+    assert [replace(r, boxes=r.boxes) for r in found] == [replace(r, source='') for r in records[5:]]  # nothing else is lost or changed
+    with pytest.raises(BadInput): list(read_boxes(folder/'images', file))
+
+@pytest.mark.parametrize('spoil, words, lost', [
+    (lambda c: c['images'][3].update(id=c['images'][4]['id']), ['whose boxes cannot be told apart'], {3, 4}),
+    (lambda c: c['images'].append(dict(c['images'][3])), ['listed twice'], set()),
+    (lambda c: c['images'].append({**c['images'][3], 'id': 9999}), ['described twice'], {3}),
+    (lambda c: c['annotations'].append(dict(id=9999, image_id=8888, category_id=1, bbox=[1, 1, 5, 5])), ['image id 8888 is not'], set()),
+    (lambda c: c['annotations'].append({**first_of(c, 3), 'id': 9999}), ['repeats the box'], set()),
+    (lambda c: first_of(c, 3).update(bbox='1,2,3,4'), ['not four numbers'], {3}),
+    (lambda c: first_of(c, 3).update(bbox=[1, 2, float('nan'), 4]), ['not four numbers'], {3}),
+    (lambda c: first_of(c, 3).update(bbox=[1, 2, 3]), ['not four numbers'], {3}),
+    (lambda c: first_of(c, 3).pop('bbox'), ['not four numbers'], {3}),
+    (lambda c: first_of(c, 3).update(category_id=[1]), ['category id [1]'], {3}),
+    (lambda c: first_of(c, 3).update(segmentation=[[1, 2, 3]]), ['neither polygons nor RLE'], set()),
+    (lambda c: c['images'][3].update(file_name='../' + c['images'][3]['file_name']), ['below the picture folder'], {3}),
+    (lambda c: c['images'][3].update(file_name='/etc/passwd'), ['below the picture folder'], {3}),
+    (lambda c: c['images'][3].update(file_name=None), ['below the picture folder'], {3}),
+    (lambda c: c['images'][3].update(width=c['images'][3]['height'], height=c['images'][3]['width']), ['swapped'], {3}),
+    (lambda c: c['images'][3].update(width='416'), ["'416'"], {3}),
+    (lambda c: c['annotations'].append('junk'), ['image id None'], set()),
+    (lambda c: c['categories'].append({'id': 1, 'name': 'car'}), ["means 'ship' and 'car'"], set(range(20))),
+])
+def test_one_fault_coco(some, spoil, words, lost):
+    folder, records, coco = some
+    file = folder/'boxes.json'; spoil(coco); file.write_text(json.dumps(coco))
+    found, problems = skipped(read_boxes, folder/'images', file, source='SSDD')
+    assert any(all(w in str(p) for w in words) for p in problems), [str(p) for p in problems]
+    assert [r.image for r in found] == [r.image for n, r in enumerate(records) if n not in lost]
+    kept = {r.image: r for r in records}
+    for r in found: assert r == replace(kept[r.image], labelled_classes=r.labelled_classes)
+    with pytest.raises(BadInput): list(read_boxes(folder/'images', file))
+
+@pytest.mark.parametrize('text', ['', '[]', '3', '{}', '{"images": 1, "annotations": []}', '{"images": [', '['*100_000,
+                                  '{"images": [], "annotations": ' + '9'*5000 + '}'])
+def test_no_coco_at_all(tmp_path, text):
+    (tmp_path/'f.json').write_text(text)
+    for problems in (None, Problems('skip')):       # there is no rest to go on with
+        with pytest.raises(BadInput, match='f.json'): list(read_boxes(tmp_path, tmp_path/'f.json', problems=problems))
+    (tmp_path/'f.json').write_bytes(b'\xff\xfe{}')
+    with pytest.raises(BadInput, match='UTF-8'): list(read_boxes(tmp_path, tmp_path/'f.json'))
+
+def test_faults_voc(some):
+    folder, records, _ = some
+    def change(n, old, new, count=1):
+        p = folder/'voc'/f'{records[n].id}.xml'; t = p.read_text(); assert old in t; p.write_text(t.replace(old, new, count))
+    box = records[2].boxes[0]
+    (folder/'images'/records[0].image).unlink(); half(folder/'images'/records[1].image)
+    change(2, f'<xmax>{box.x + box.w}<', '<xmax>9000<'); change(3, '<name>ship</name>', '<name></name>')
+    change(4, '</annotation>', '<\\annotation>'); change(5, '<ymin>', '<ymin>top'); change(6, records[6].image, '../../x.jpg')
+    change(7, f'<width>{records[7].width}<', '<width>17<'); change(8, records[8].image, records[9].image)
+    text = (folder/'voc'/f'{records[4].id}.xml').read_text(); line = text[:text.index('<\\')].count('\n') + 1
+    found, problems = skipped(read_boxes, folder/'images', folder/'voc', source='SSDD')
+    said = [str(p) for p in problems]
+    for n, words in ((0, 'is not in'), (1, 'cut short'), (2, 'outside'), (3, 'has no name'), (4, f'line {line}: not well-formed'),
+                     (5, 'ymin'), (6, 'leads to no image'), (7, 'size 17×'), (9, 'described twice')):
+        assert any(records[n].id in s and words in s for s in said), (words, said)
+    assert len(problems) == 10 and found == records[10:]      # the tenth: image 8's file states a size that is not image 9's
+
+def test_voc_bomb(tmp_path):
+    (tmp_path/'a.xml').write_text('<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><annotation><filename>&e;</filename></annotation>')
+    with pytest.raises(BadInput, match='refused for safety'): list(read_voc(tmp_path, tmp_path))
+
+# ── small made sets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('made')
+    for name in ('a.png', 'b.png', 'x/c.png', 'y/c.png'):
+        (folder/name).parent.mkdir(exist_ok=True); Image.fromarray(np.zeros((40, 50), 'uint8')).save(folder/name)
+    return folder
+
+def write_coco(path, objects, names=None, **extra):
+    "A COCO file of {image: [(category, x, y, w, h)]}"
+    names = names or sorted({o[0] for os in objects.values() for o in os})
+    path.write_text(json.dumps(dict(
+        images=[dict(id=i, file_name=n, width=50, height=40, license=4) for i, n in enumerate(objects)],
+        annotations=[dict(id=f'{i}.{j}', image_id=i, category_id=names.index(c), bbox=b)
+                     for i, os in enumerate(objects.values()) for j, (c, *b) in enumerate(os)],
+        categories=[dict(id=i, name=n) for i, n in enumerate(names)], **extra), ensure_ascii=False), encoding='utf-8')
+    return path
+
+def test_ids_sources_licences(made, tmp_path):
+    objects = {'y/c.png': [], 'b.png': [('storage-tank', 1, 2, 3, 4)], 'x/c.png': [('船', 1, 1, 2, 2)], 'a.png': []}
+    file = write_coco(tmp_path/'f.json', objects, ['storage-tank', '船', '2S1'], licenses=[dict(id=4, name='CC-BY-4.0')],
+                      info=dict(description='Made set'))
+    found = list(read_coco(file, made, scene=lambda p: p.split('/')[0]))
+    assert [(r.id, r.image, r.scene, len(r.boxes)) for r in found] == [
+        ('a', 'a.png', 'a.png', 0), ('b', 'b.png', 'b.png', 1), ('x/c.png', 'x/c.png', 'x', 1), ('y/c.png', 'y/c.png', 'y', 0)]
+    assert {(r.licence, r.source, r.labelled_classes) for r in found} == {('CC-BY-4.0', 'Made set', ('2S1', 'storage tank', '船'))}
+    assert {r.licence for r in read_coco(file, made, licence='mine', names={'船': 'ship'})} == {'mine'}
+    assert [b.category for r in read_coco(file, made, names={'船': 'ship'}) for b in r.boxes] == ['storage tank', 'ship']
+
+@pytest.mark.filterwarnings('ignore:__array__ implementation')      # pycocotools 2.0.11 with numpy 2
+def test_outlines_and_attributes(made, tmp_path):
+    rle = dict(size=[40, 50], counts=[40*5 + 10, 8, 32, 8, 40*50 - 40*6 - 18])
+    boxes = [dict(segmentation=[[1, 1, 9, 1, 9, 8], [20, 20, 24, 20, 24, 30]], iscrowd=0), dict(segmentation=rle, iscrowd=1, score=.5)]
+    data = dict(images=[dict(id='i', file_name='a.png')], categories=[dict(id=0, name='ship')],
+                annotations=[dict(id=i, image_id='i', category_id=0, **b) for i, b in enumerate(boxes)])
+    (tmp_path/'f.json').write_text(json.dumps(data))
+    (r,) = read_coco(tmp_path/'f.json', made)
+    two, crowd = r.boxes
+    assert two.polygon == ((20, 20), (24, 20), (24, 30)) or two.polygon == ((1, 1), (9, 1), (9, 8))
+    assert len(two.attributes['parts']) == 2 and (two.x, two.y, two.w, two.h) == (1, 1, 23, 29)
+    assert crowd.attributes['iscrowd'] == 1 and crowd.attributes['score'] == .5 and (crowd.x, crowd.y, crowd.w, crowd.h) == (5, 10, 2, 8)
+    from pycocotools import mask
+    assert mask.decode({**crowd.attributes['rle'], 'counts': crowd.attributes['rle']['counts'].encode()}).sum() == 16
+    assert from_dict(json.loads(to_json(r))) == r
+
+def test_noun():
+    assert noun('Storage_Tanks') == 'storage tank' and noun('2S1') == '2S1' and noun('ZSU23-4') == 'ZSU23-4' and noun('glass') == 'glass'
+
+def voc_text(name, objects, first):
+    boxes = ''.join(f'<object><name>{escape(c)}</name><bndbox><xmin>{x + first}</xmin><ymin>{y + first}</ymin><xmax>{x + w}</xmax>'
+                    f'<ymax>{y + h}</ymax></bndbox></object>' for c, x, y, w, h in objects)
+    return f'<annotation><filename>{name}</filename><size><width>50</width><height>40</height></size>{boxes}</annotation>'
+
+objects = st.lists(st.tuples(st.sampled_from(['ship', 'storage-tank', '2S1', 'Überführung', 'a<b']), st.integers(0, 40), st.integers(0, 30),
+                             st.integers(1, 10), st.integers(1, 10)), max_size=6, unique_by=lambda o: o)
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(objects, objects, st.sampled_from(['edges', 'pixels']))
+def test_coco_and_voc_agree(made, tmp_path_factory, one, two, corners):
+    folder = tmp_path_factory.mktemp('agree'); both = {'a.png': one, 'b.png': two}
+    for n, o in both.items(): (folder/n).with_suffix('.xml').write_text(voc_text(n, o, corners == 'pixels'), encoding='utf-8')
+    coco = list(read_coco(write_coco(folder/'f.json', both), made))
+    assert coco == list(read_voc(folder, made, corners=corners))
+    assert [[(b.category, b.x, b.y, b.w, b.h) for b in r.boxes] for r in coco] == [[(noun(c), *b) for c, *b in o] for o in both.values()]
+
+junk = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+                    lambda s: st.lists(s, max_size=3) | st.dictionaries(st.sampled_from(['id', 'bbox', 'size', 'counts', 'name']), s, max_size=3),
+                    max_leaves=6)
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_junk_never_escapes(made, tmp_path_factory, draw):
+    "Any value of a COCO file replaced by anything: records that can be written and read back, problems, or one BadInput"
+    folder = tmp_path_factory.mktemp('junk')
+    data = json.loads(write_coco(folder/'f.json', {'a.png': [('ship', 1, 2, 3, 4), ('car', 9, 9, 5, 5)], 'b.png': []},
+                                 licenses=[dict(id=4, name='x')], info={}).read_text())
+    data['annotations'][0]['segmentation'] = dict(size=[40, 50], counts=[2000])
+    for _ in range(draw.draw(st.integers(1, 3))):
+        at = data
+        while isinstance(at, (dict, list)) and at:
+            key = draw.draw(st.sampled_from(list(at) if isinstance(at, dict) else list(range(len(at)))))
+            if not isinstance(at[key], (dict, list)) or not at[key] or draw.draw(st.integers(0, 3)) == 0:
+                at[key] = draw.draw(junk); break
+            at = at[key]
+    (folder/'f.json').write_text(json.dumps(data))
+    try: found, problems = skipped(read_coco, folder/'f.json', made)
+    except BadInput: return
+    for r in found: assert from_dict(json.loads(to_json(r))) == r
+    for p in problems: assert p.file and p.reason and p.remedy and '\n' not in str(p)
+    if not problems: assert list(read_coco(folder/'f.json', made)) == found

@@ -1,0 +1,122 @@
+"The real command: help, exit codes, and the faults people's annotation files have"
+import json, os, subprocess, sys, time
+from pathlib import Path
+import numpy as np
+from PIL import Image
+import pytest
+from conftest import sartext
+
+VERBS = [['simulate'], ['narrate'], ['build'], ['train'], ['evaluate'], ['evaluate', 'retrieval'], ['reproduce'], ['experiments']]
+
+@pytest.mark.parametrize('verb', VERBS, ids=' '.join)
+def test_help(verb):
+    r = sartext(*verb, '--help')
+    assert r.returncode == 0 and 'Usage: sartext ' + ' '.join(verb) in r.stdout and '--help' in r.stdout
+
+@pytest.mark.parametrize('args', [['nonsense'], ['narrate'], ['narrate', '--colour', 'red'], ['reproduce', '--profile', 'huge'],
+                                  ['experiments', 'nonsense'], ['simulate', '--out', 'x', '--n', '0']], ids=' '.join)
+def test_wrong_use(args, tmp_path):
+    r = sartext(*args, cwd=tmp_path)
+    assert r.returncode == 2 and 'Traceback' not in r.stderr and r.stderr.strip()
+    assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('args', [['narrate', '--images', 'no', '--annotations', 'no.json', '--out', 'r.jsonl'],
+                                  ['build', '--records', 'no.jsonl', '--out', 'data'],
+                                  ['train', '--data', 'no', '--out', 'model'],
+                                  ['evaluate', 'retrieval', '--data', 'no', '--model', 'no/model'],
+                                  ['reproduce', '--images', '.', '--out', 'run'],
+                                  ['reproduce', '--images', 'no', '--annotations', 'no.json', '--out', 'run']], ids=' '.join)
+def test_refused(args, tmp_path):
+    r = sartext(*args, cwd=tmp_path)
+    assert r.returncode == 1 and 'Traceback' not in r.stderr, r.stderr
+    assert r.stderr.startswith('sartext: ') and len(r.stderr.splitlines()) == 1 and not list(tmp_path.iterdir()), r.stderr
+
+# --- six planted faults, in a COCO file whose images are drawn here
+GOOD = ['good-1', 'good-2', 'good-3']
+FAULTS = {  # name of the fault → what its message must name: file, place, and a word of the reason
+    'missing': ('boxes.json', 'missing.png'), 'truncated': ('truncated.jpg',), 'outside': ('boxes.json', 'annotation 23', 'outside'),
+    'no-area': ('boxes.json', 'annotation 24', 'no area'), 'category': ('boxes.json', 'annotation 25', '99'),
+    'duplicate': ('boxes.json', '20')}
+
+def draw(path, seed, size=(96, 80)):
+    "A speckled picture with a few bright targets"
+    rng = np.random.default_rng(seed)
+    a = rng.gamma(2, 20, size[::-1]); a[20:28, 30:50] += 150
+    Image.fromarray(np.clip(a, 0, 255).astype(np.uint8)).save(path)
+
+@pytest.fixture
+def faulty(tmp_path):
+    "images/ and boxes.json with one of each fault; everything else is sound"
+    names = [f'{n}.png' for n in GOOD] + ['missing.png', 'truncated.jpg', 'outside.png', 'no-area.png', 'category.png', 'duplicate.png']
+    (tmp_path/'images').mkdir()
+    for i, name in enumerate(names):
+        if name != 'missing.png': draw(tmp_path/'images'/name, i)
+    jpg = tmp_path/'images/truncated.jpg'; jpg.write_bytes(jpg.read_bytes()[:len(jpg.read_bytes())//2])
+    boxes = [dict(id=20 + i, image_id=i, category_id=1, bbox=[30, 20, 20, 8]) for i in range(1, len(names) + 1)]
+    by = {name: b for name, b in zip(names, boxes)}
+    by['outside.png'].update(bbox=[200, 20, 20, 8], id=23); by['no-area.png'].update(bbox=[30, 20, 20, 0], id=24)
+    by['category.png'].update(category_id=99, id=25); by['duplicate.png'].update(id=20); by['good-1.png'].update(id=20)
+    by['good-3.png']['id'] = 40; by['missing.png']['id'] = 41; by['truncated.jpg']['id'] = 42
+    coco = dict(images=[dict(id=i, file_name=n, width=96, height=80) for i, n in enumerate(names, 1)], annotations=boxes,
+                categories=[dict(id=1, name='ship')])
+    (tmp_path/'boxes.json').write_text(json.dumps(coco))
+    return tmp_path
+
+def narrate(folder, *args):
+    return sartext('narrate', '--images', 'images', '--annotations', 'boxes.json', '--out', 'records.jsonl', *args, cwd=folder)
+
+def test_faults_stop(faulty):
+    r = narrate(faulty)
+    assert r.returncode == 1 and r.stderr.startswith('sartext: ') and 'Traceback' not in r.stderr
+    assert not (faulty/'records.jsonl').exists() and not list(faulty.glob('.*part'))
+
+def test_faults_skip(faulty):
+    r = narrate(faulty, '--on-error', 'skip')
+    assert r.returncode == 0, r.stderr
+    problems = [json.loads(l) for l in (faulty/'records.problems.jsonl').read_text().splitlines()]
+    for fault, words in FAULTS.items():
+        hits = [p for p in problems if all(w in f"{p['file']} {p['place']} {p['reason']}" for w in words) and p['remedy']]
+        assert hits, f'{fault}: {words} not named in {problems}'
+    for p in problems: assert p['file'] in r.stderr and p['reason'] in r.stderr
+    records = [json.loads(l) for l in (faulty/'records.jsonl').read_text().splitlines()]
+    narrated = {Path(o['image']).stem for o in records}
+    assert {'good-2', 'good-3'} <= narrated and not narrated & (set(FAULTS) - {'duplicate'})
+    assert all(o['captions'] and all(c['text'] and c['kind'] and c['route'] == 'a2c' and c['facts'] and c['rules'] for c in o['captions'])
+               for o in records)
+
+def test_faults_corrected(faulty):
+    "After the faults are gone the list of problems goes too"
+    narrate(faulty, '--on-error', 'skip'); assert (faulty/'records.problems.jsonl').exists()
+    coco = json.loads((faulty/'boxes.json').read_text())
+    good = [i for i in coco['images'] if Path(i['file_name']).stem in GOOD]
+    coco.update(images=good, annotations=[dict(id=i['id'], image_id=i['id'], category_id=1, bbox=[30, 20, 20, 8]) for i in good])
+    (faulty/'boxes.json').write_text(json.dumps(coco))
+    r = narrate(faulty)
+    assert r.returncode == 0 and not (faulty/'records.problems.jsonl').exists() and '3 records' in r.stdout and '0 problems' in r.stdout
+
+@pytest.mark.parametrize('text', ['', '{', '[]', '{"images": 3}', '\x00\x01'], ids=['empty', 'cut', 'list', 'number', 'binary'])
+def test_not_coco(text, faulty):
+    (faulty/'boxes.json').write_text(text)
+    r = narrate(faulty, '--on-error', 'skip')
+    assert r.returncode == 1 and 'Traceback' not in r.stderr and 'boxes.json' in r.stderr and not (faulty/'records.jsonl').exists()
+
+def test_interrupted(tmp_path):
+    "Ctrl-C in the middle leaves the old file whole"
+    import signal
+    done = sartext('simulate', '--out', 'world', '--n', 4, '--size', 128, cwd=tmp_path); assert done.returncode == 0, done.stderr
+    coco = json.loads((tmp_path/'world/annotations.json').read_text())
+    first = coco['images'][0]; suffix = Path(first['file_name']).suffix      # the same picture many times, to have time
+    images = []
+    for i in range(3000):
+        name = f'sar/copy-{i}{suffix}'; os.link(tmp_path/'world'/first['file_name'], tmp_path/'world'/name)
+        images.append({**first, 'id': 1000 + i, 'file_name': name})
+    (tmp_path/'many.json').write_text(json.dumps({**coco, 'images': images, 'annotations': []}))
+    (tmp_path/'records.jsonl').write_text('old\n')
+    p = subprocess.Popen([Path(sys.executable).parent/'sartext', 'narrate', '--images', 'world', '--annotations', 'many.json',
+                          '--out', 'records.jsonl'], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(400):
+        if list(tmp_path.glob('.records.jsonl*part')) or p.poll() is not None: break
+        time.sleep(.02)
+    p.send_signal(signal.SIGINT); _, err = p.communicate(timeout=60)
+    assert p.returncode not in (0, None) and 'Traceback' not in err, err
+    assert (tmp_path/'records.jsonl').read_text() == 'old\n' and not list(tmp_path.glob('.*part'))

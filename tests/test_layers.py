@@ -1,0 +1,48 @@
+"Modules import only from the layers below them, and heavy libraries only inside the functions that need them"
+import ast
+import pytest
+from conftest import lib, modules
+
+LAYERS = [{'records'}, {'imagery'}, {'simulate', 'sources'}, {'narrate'}, {'dataset'}, {'models'}, {'evaluate'}, {'train'}, {'compare'},
+          {'explore', 'reproduce', 'website'}, {'cli'}]
+RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+HEAVY = {'torch', 'torchvision', 'open_clip', 'transformers', 'accelerate', 'timm', 'rasterio', 'matplotlib', 'pyarrow', 'webdataset',
+         'sklearn', 'pandas', 'imagehash', 'papermill', 'nbdev', 'scipy', 'pycocotools', 'pycocoevalcap', 'IPython', 'ipywidgets'}
+MAY_BE_HEAVY = {'models', 'evaluate', 'train', 'compare', 'explore'}    # who uses these uses torch
+NOTEBOOKS = modules()
+FILES = {p.relative_to(lib).with_suffix('').as_posix().replace('/', '.'): p for p in lib.rglob('*.py') if not p.name.startswith('_')}
+
+def imported(tree, module) -> set[str]:
+    "Dotted names that `tree` imports, also inside functions; relative ones are resolved from `module`"
+    package, res = ['sartext', *module.split('.')[:-1]], set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Import): res |= {a.name for a in n.names}
+        elif isinstance(n, ast.ImportFrom):
+            base = package[:len(package)-n.level+1] if n.level else []
+            full = '.'.join([*base, *([n.module] if n.module else [])])
+            res |= {full} | {f'{full}.{a.name}' for a in n.names}
+    return res
+
+def ours(names) -> set[str]:
+    "The modules of the library among dotted `names`"
+    found = {n.removeprefix('sartext.') for n in names if n.startswith('sartext.')}
+    return {m for m in FILES if any(n == m or n.startswith(m + '.') for n in found)}
+
+def test_modules_and_notebooks():
+    assert set(FILES) == set(NOTEBOOKS), 'every module has its notebook'
+    assert {m.split('.')[0] for m in FILES} <= set(RANK), 'every module has its layer'
+
+@pytest.mark.parametrize('module', sorted(FILES))
+def test_layers(module):
+    top, uses = module.split('.')[0], ours(imported(ast.parse(FILES[module].read_text()), module)) - {module}
+    wrong = {u for u in uses if u.split('.')[0] != top and RANK[u.split('.')[0]] >= RANK[top]}
+    assert not wrong, f'{module} imports {sorted(wrong)}, which is not below it'
+    later = {u for u in uses if NOTEBOOKS[u].name >= NOTEBOOKS[module].name}
+    assert not later, f'{module} imports {sorted(later)}, whose notebook comes later'
+
+@pytest.mark.parametrize('module', sorted(m for m in FILES if m.split('.')[0] not in MAY_BE_HEAVY))
+def test_no_heavy_import_at_the_top(module):
+    tree = ast.parse(FILES[module].read_text())
+    tree.body = [n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    heavy = {n.split('.')[0] for n in imported(tree, module)} & HEAVY
+    assert not heavy, f'{module} imports {sorted(heavy)} at its top; import them in the functions that need them'

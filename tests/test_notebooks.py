@@ -1,0 +1,91 @@
+"Every notebook runs top to bottom in a fresh kernel and says again what it said when it was committed"
+import json, os, re, struct
+from base64 import b64decode
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import pytest
+from conftest import name_of, nbs, notebooks, read, root, sartext
+from sartext.reproduce import STEPS, run_notebook, skipped
+
+EXPERIMENTS = [p for p in notebooks() if 'experiments' in p.parts]
+OTHERS = [p for p in notebooks() if p not in EXPERIMENTS]
+# Every cell that is not run by machines: (notebook, its first line) → reason. None may be in tutorials or experiments.
+SKIPPED: dict[tuple[str, str], str] = {}
+# Cells whose text differs from machine to machine or run to run: (notebook, text in its source) → reason
+VARIES: dict[tuple[str, str], str] = {}
+FIGURE_SLACK = 4    # pixels a figure may be larger or smaller: the inline backend cuts it to its content
+
+def first_line(cell): return next(l for l in cell.source.splitlines() if l.strip() and not l.startswith('#|'))
+
+def test_skipped_cells_are_listed():
+    found = {(p.relative_to(nbs).as_posix(), first_line(c)) for p in notebooks() for c in read(p).cells
+             if c.cell_type == 'code' and skipped(c.source)}
+    assert found == set(SKIPPED), 'list every skipped cell with its reason in SKIPPED'
+    assert not [nb for nb, _ in found if nb.startswith(('tutorials/', 'experiments/'))], 'tutorials and experiments run whole'
+
+@pytest.fixture(scope='module')
+def executed(request, tmp_path_factory):
+    "Futures of the chosen notebooks, two running at a time: most of them leave the second core idle"
+    out = tmp_path_factory.mktemp('executed')
+    chosen = {i.callspec.params['path'] for i in request.session.items if i.function is test_notebook}
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), mp_context=get_context('spawn')) as pool:
+        yield {p: pool.submit(run_notebook, p, out/p.relative_to(nbs), timeout=600, progress=False) for p in OTHERS if p in chosen}
+        pool.shutdown(cancel_futures=True)
+
+def shown(cell):
+    "What a code cell shows: its text as one, its figures as sizes"
+    text, figures = [], []
+    for o in cell.get('outputs', []):
+        if o.get('name') == 'stderr': continue
+        data = o.get('data', {})
+        if 'image/png' in data: figures.append(struct.unpack('>II', b64decode(data['image/png'])[16:24]))
+        else: text.append(''.join(o.get('text') or data.get('text/plain') or ''))
+    return re.sub(r' at 0x[0-9a-f]+', '', ''.join(text)).strip(), figures
+
+def varies(nb, cell): return any(nb == n and text in cell.source for n, text in VARIES)
+
+@pytest.mark.parametrize('path', OTHERS, ids=name_of)
+def test_notebook(path, executed):
+    name, bad = path.relative_to(nbs).as_posix(), []
+    again = [c for c in read(executed[path].result()).cells if 'injected-parameters' not in c.metadata.get('tags', [])]
+    for i, (old, new) in enumerate(zip(read(path).cells, again, strict=True)):
+        if old.cell_type != 'code' or skipped(old.source) or varies(name, old): continue
+        (was, figures), (now, figures_now) = shown(old), shown(new)
+        if was != now: bad.append(f'cell {i} ({first_line(old)[:60]}):\n--- committed\n{was[:800]}\n--- now\n{now[:800]}')
+        near = len(figures) == len(figures_now) and all(abs(a - b) <= FIGURE_SLACK for f, g in zip(figures, figures_now)
+                                                        for a, b in zip(f, g))
+        if not near: bad.append(f'cell {i}: figures {figures} are now {figures_now}')
+    assert not bad, f'{name} says something else now; run it again and commit it\n' + '\n'.join(bad)
+
+@pytest.fixture(scope='module')
+def smoke(tmp_path_factory):
+    "One run of the whole at the smallest size"
+    out = tmp_path_factory.mktemp('runs')/'smoke'
+    return out, sartext('reproduce', '--profile', 'smoke', '--out', out, timeout=1200)
+
+def test_reproduce_smoke(smoke):
+    out, ran = smoke
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    page, text = (out/'report.html').read_text(), (out/'report.md').read_text()
+    assert '<script' not in page and 'src="http' not in page and 'data:image/png' in page
+    assert all(word in text for word in ('Retrieval', 'Versions', 'Time of each step', '](pieces/')), text[:2000]
+    assert str(root) not in page and str(out) not in page, 'the report names this machine'
+    assert {p.stem for p in (out/'notebooks').glob('*.ipynb')} == set(STEPS)
+
+def test_reproduce_again_runs_nothing(smoke):
+    out, _ = smoke
+    before = (out/'steps.json').read_bytes()
+    again = sartext('reproduce', '--profile', 'smoke', '--out', out)
+    assert again.returncode == 0 and again.stdout.count('nothing changed, kept') == len(STEPS), again.stdout + again.stderr
+    assert (out/'steps.json').read_bytes() == before
+
+@pytest.mark.parametrize('name', [re.sub(r'^\d+_', '', p.stem) for p in EXPERIMENTS if p.stem not in STEPS])
+def test_experiment_smoke(name, tmp_path):
+    ran = sartext('experiments', name, '--profile', 'smoke', '--out', tmp_path/'runs', '--results', tmp_path/'results', timeout=1200)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    table = json.loads((tmp_path/'results'/f'{name}.json').read_text())
+    assert table['tables'] and {'numbers', 'commit', 'machine', 'command', 'versions', 'seconds'} <= set(table)
+
+def test_every_experiment_takes_the_same_parameters():
+    import papermill as pm
+    for p in EXPERIMENTS: assert set(pm.inspect_notebook(p)) == {'profile', 'out', 'images', 'annotations', 'seed'}, p.name

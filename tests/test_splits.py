@@ -1,0 +1,140 @@
+"Splits cannot leak: properties of the groups, order independence, and the published duplicates of SSDD"
+import json, os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+from sartext.dataset import splits
+from sartext.records import BadInput, Problems, Record
+
+root = Path(__file__).parent.parent
+SSDD = Path(os.environ.get('SARTEXT_DATA', root/'../shared/data'))/'ssdd'
+needs_ssdd = pytest.mark.skipif(not (SSDD/'duplicates.txt').exists(), reason='SSDD is not there: set SARTEXT_DATA')
+
+@pytest.fixture(scope='module')
+def ssdd():
+    "Records of SSDD, their fingerprints and the published groups of byte-identical pictures"
+    coco = json.loads((SSDD/'annotations/instances.json').read_text())
+    records = [Record(Path(i['file_name']).stem, i['file_name'], i['width'], i['height'], source='ssdd') for i in coco['images']]
+    twins = [set(line.split()) for line in (SSDD/'duplicates.txt').read_text().splitlines() if line.strip()]
+    images = next(p for p in (SSDD/'JPEGImages', SSDD/'images') if p.exists())
+    return records, splits.fingerprints(records, images, workers=2), twins
+
+@needs_ssdd
+def test_ssdd_duplicates_share_a_split(ssdd):
+    records, prints, twins = ssdd
+    for seed in range(20):
+        split = {r.id: r.split for r in splits.assign_splits(records, SSDD, seed=seed, prints=prints)}
+        assert set(split.values()) == {'train', 'val', 'test'}
+        for group in twins: assert len({split[k] for k in group if k in split}) <= 1, group
+
+@needs_ssdd
+def test_ssdd_groups_are_the_published_ones_and_ten_look_alikes(ssdd):
+    records, prints, twins = ssdd
+    here = {r.id for r in records}
+    exact = {g.ids for g in splits.duplicate_groups(records, SSDD, prints, threshold=None)}
+    published = {tuple(sorted(t & here)) for t in twins if len(t & here) > 1}
+    assert published <= exact
+    assert exact - published <= {('000117', '000118')}             # same pixels, another file
+    hashes = sorted({p.phash for p in prints.values()} - {''})
+    assert len(splits.near_pairs(hashes)) <= 12 and len(hashes) > 900
+
+@needs_ssdd
+def test_ssdd_official_split_leaks_and_is_mended(ssdd):
+    records, prints, _ = ssdd
+    official = [replace(r, split='test' if r.id[-1] in '19' else 'train') for r in records]
+    assert len(splits.leakage(official, SSDD, prints)) >= 4
+    with pytest.raises(BadInput, match="on_leak='move'"): splits.assign_splits(official, SSDD, prints=prints)
+    moved = splits.assign_splits(official, SSDD, prints=prints, on_leak='move')
+    assert splits.leakage(moved, SSDD, prints) == [] and len(moved) == len(records)
+    assert {r.id for r in official if r.split == 'test'} <= {r.id for r in moved if r.split == 'test'}   # the test set stays whole
+    faults = Problems('skip')
+    left = splits.assign_splits(official, SSDD, prints=prints, problems=faults)
+    assert len(faults) == len(splits.leakage(official, SSDD, prints)) and len(left) < len(records)
+    assert splits.leakage(left, SSDD, prints) == []
+
+@needs_ssdd
+def test_lookup_finds_what_comparing_all_finds(ssdd):
+    _, prints, _ = ssdd
+    hashes = sorted({p.phash for p in prints.values()} - {''})
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(''.join(hashes)), 'uint8').reshape(-1, 32), axis=1).astype('float32')
+    far = bits @ (1 - bits).T; far = far + far.T
+    i, j = np.nonzero(np.triu(far <= splits.NEAR, 1))
+    assert splits.near_pairs(hashes) == sorted(zip(i.tolist(), j.tolist()))
+
+def row(i, scene='', split='', modality='sar', **partners):
+    return Record(f'r{i}', f'r{i}.png', 9, 9, scene=scene, split=split, modality=modality, partners=partners)
+
+rows = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(['', '', 'a', 'b', 'c', 'd']), st.sampled_from(['', '', '', 'train', 'test'])),
+                max_size=25).map(lambda ts: [row(i, s, sp, optical=f'o{o}.png') for i, (o, s, sp) in enumerate(ts)])
+
+@settings(max_examples=80, deadline=None)
+@given(rows, st.randoms(use_true_random=False), st.integers(0, 3))
+def test_no_group_straddles_and_order_does_not_matter(records, random, seed):
+    split = splits.assign_splits(records, '', prints={}, seed=seed, on_leak='move')
+    assert [r.id for r in split] == [r.id for r in records] and splits.leakage(split, '', {}) == []
+    assert all(r.split in ('train', 'val', 'test') for r in split)
+    mixed = list(records); random.shuffle(mixed)
+    assert {r.id: r.split for r in splits.assign_splits(mixed, '', prints={}, seed=seed, on_leak='move')} == {r.id: r.split for r in split}
+    assert splits.assign_splits(split, '', prints={}, seed=seed) == split           # a good split is kept as it is
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(st.integers(0, n-1), st.integers(0, n-1)), max_size=40))))
+def test_connected_parts(given):
+    n, edges = given
+    parts = splits.connected(n, edges)
+    assert sorted(k for p in parts for k in p) == list(range(n))                    # every node once
+    part_of = {k: i for i, p in enumerate(parts) for k in p}
+    assert all(part_of[a] == part_of[b] for a, b in edges)
+    for p in parts:                                                                # and nothing is joined without a path
+        seen, todo = {p[0]}, [p[0]]
+        while todo:
+            k = todo.pop(); new = {b if a == k else a for a, b in edges if k in (a, b)} - seen
+            seen |= new; todo += new
+        assert seen == set(p)
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=12, unique=True), st.data())
+def test_near_pairs_are_certain_up_to_31_bits(raw, data):
+    flipped = []
+    for h in raw:
+        v = int.from_bytes(h, 'big')
+        for k in data.draw(st.sets(st.integers(0, 255), min_size=1, max_size=31)): v ^= 1 << k
+        flipped.append(f'{v:064x}')
+    hashes = sorted({h.hex() for h in raw} | set(flipped))
+    pairs = splits.near_pairs(hashes)
+    want = {(i, j) for j in range(len(hashes)) for i in range(j) if (int(hashes[i], 16) ^ int(hashes[j], 16)).bit_count() <= 31}
+    assert want <= set(pairs) and all((int(hashes[i], 16) ^ int(hashes[j], 16)).bit_count() <= splits.NEAR for i, j in pairs)
+
+def test_growth_moves_nothing():
+    old = [row(i, f's{i//2}') for i in range(400)]
+    was = {r.id: r.split for r in splits.assign_splits(old, '', prints={})}
+    now = {r.id: r.split for r in splits.assign_splits(old + [row(i, f's{i//2}') for i in range(400, 1000)], '', prints={})}
+    assert was == {k: now[k] for k in was}
+    share = Counter(now.values())
+    assert abs(share['test']/1000 - .1) < .04 and abs(share['val']/1000 - .1) < .04
+
+@pytest.mark.parametrize('n', [3, 4, 5, 8, 15])
+def test_tiny_sets_have_all_three(n):
+    for seed in range(10):
+        assert {r.split for r in splits.assign_splits([row(i) for i in range(n)], '', prints={}, seed=seed)} == {'train', 'val', 'test'}
+
+def test_scene_groups_hold_across_modalities():
+    records = [row(i, f's{i}') for i in range(60)] + [row(100 + i, f's{i}', modality='optical') for i in range(60)]
+    of = {r.id: r.split for r in splits.assign_splits(records, '', prints={})}
+    assert all(of[f'r{i}'] == of[f'r{100 + i}'] for i in range(60))
+
+def test_optical_picture_that_is_a_partner_elsewhere_follows_it(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ('sar.png', 'partner.png'): Image.fromarray(rng.integers(0, 255, (64, 64), dtype='uint8')).save(tmp_path/name)
+    Image.open(tmp_path/'partner.png').convert('RGB').save(tmp_path/'renamed.bmp')
+    records = [Record('a', 'sar.png', 64, 64, partners={'optical': 'partner.png'}), Record('b', 'renamed.bmp', 64, 64, modality='optical')]
+    assert [g.ids for g in splits.duplicate_groups(records, tmp_path)] == [('a', 'b')]
+
+def test_a_million_pairs_in_seconds():
+    rng = np.random.default_rng(0)
+    hashes = sorted(rng.bytes(32).hex() for _ in range(20_000))
+    assert splits.near_pairs(hashes) == []
