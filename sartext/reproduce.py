@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'Profile', 'get_profile', 'skipped', 'StepFailed',
            'run_notebook', 'save_figure', 'write_piece', 'versions', 'machine', 'experiments_folder', 'commit',
-           'fingerprint', 'once', 'Step', 'run_steps', 'report', 'reproduce', 'experiment_names', 'experiments']
+           'fingerprint', 'Step', 'run_steps', 'report', 'reproduce', 'experiment_names', 'experiments']
 
-# %% ../nbs/60_reproduce.ipynb #8ce04ea9
+# %% ../nbs/60_reproduce.ipynb #28fa9859
 import base64, hashlib, html, importlib.metadata, json, os, platform, re, subprocess, sys, time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import sartext
@@ -194,14 +194,14 @@ def _accelerator():
 def _said_by(*cmd, cwd=None):
     return subprocess.run(cmd, cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
-# %% ../nbs/60_reproduce.ipynb #a1e50707
+# %% ../nbs/60_reproduce.ipynb #7d50e401
 URL = 'https://github.com/sartext/sartext'
 
 def experiments_folder() -> Path:
     "The folder with the experiment notebooks, in the clone sartext was installed from"
     folder = Path(sartext.__file__).resolve().parent.parent/'nbs'/'experiments'
     if any(folder.glob('*.ipynb')): return folder
-    raise BadInput(Problem('sartext', '', 'the experiment notebooks are not installed with it',
+    raise BadInput(Problem('nbs/experiments', '', 'the experiment notebooks are not installed with sartext',
                            f'get them: git clone {URL}, cd sartext, make reproduce'))
 
 def commit(folder: str | Path) -> str:
@@ -230,23 +230,11 @@ def _library():
     here = Path(sartext.__file__).parent
     return _digest([(p.relative_to(here).as_posix(), p.read_text(encoding='utf-8')) for p in _files(here, '*.py')])
 
-# %% ../nbs/60_reproduce.ipynb #8b097ab2
+# %% ../nbs/60_reproduce.ipynb #2ef23b3c
 def _json(path, default=None):
     "The JSON in `path`, `default` where there is none or it cannot be read"
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except (OSError, ValueError): return default
-
-def once(
-    path: str | Path,       # JSON file the result is kept in
-    key: object,            # everything the result depends on, as JSON values: arm, seed, steps …
-    compute: Callable,      # computes the result, JSON values; called without arguments
-) -> object:
-    "The result of `compute()`, kept at `path`; computed again only when `key` is another"
-    key, kept = json.loads(json.dumps(_plain(key))), _json(path, {})
-    if isinstance(kept, dict) and 'result' in kept and kept.get('key') == key: return kept['result']
-    result = json.loads(json.dumps(_plain(compute()), allow_nan=False))
-    with atomic(path) as f: json.dump({'key': key, 'result': result}, f, ensure_ascii=False, allow_nan=False)
-    return result
 
 # %% ../nbs/60_reproduce.ipynb #5fd04ee1
 @dataclass
@@ -294,7 +282,7 @@ def _sources(nb):
     cells = json.loads(Path(nb).read_text(encoding='utf-8'))['cells']
     return [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
 
-# %% ../nbs/60_reproduce.ipynb #a12d5c09
+# %% ../nbs/60_reproduce.ipynb #55f46afd
 def _cell(v):
     "A table cell as text; numbers with a sensible number of digits"
     if v is None: return '–'
@@ -310,9 +298,9 @@ def _md_table(t):
     return '\n'.join([f"*{t['caption']}*", '', *lines]) if t['caption'] else '\n'.join(lines)
 
 def _numeric(t):
-    "For each column whether all its values are numbers"
-    return [bool(t['rows']) and all(isinstance(r[i], (int, float)) or r[i] is None for r in t['rows'])
-            for i in range(len(t['columns']))]
+    "For each column whether all its values are numbers, empty cells aside"
+    values = [[r[i] for r in t['rows'] if r[i] not in (None, '', '–')] for i in range(len(t['columns']))]
+    return [bool(v) and all(isinstance(x, (int, float)) for x in v) for v in values]
 
 # %% ../nbs/60_reproduce.ipynb #bb22b9e1
 def _md_piece(piece, folder):
@@ -417,17 +405,17 @@ def report(
     with atomic(out/'report.html') as f: f.write(_html_page(title, intro, [(p, out/'pieces') for p in pieces]))
     return out/'report.html'
 
-# %% ../nbs/60_reproduce.ipynb #b6476d54
+# %% ../nbs/60_reproduce.ipynb #55ef8a41
 STEPS = ('01_narrate', '02_build', '03_train', '04_evaluate')
 
 def _start(verb, out, profile, images, annotations, seed):
     "Check the arguments and give the run's parameters, its inputs' fingerprints and what the report says of it"
     sizes = get_profile(profile)
     if bool(images) != bool(annotations):
-        raise BadInput(Problem('sartext', '', 'only one of images and annotations is given',
+        raise BadInput(Problem('images and annotations', '', 'only one of them is given',
                                'give both, or neither for simulated scenes'))
     if profile == 'paper' and not images:
-        raise BadInput(Problem('sartext', '', 'profile paper trains on public data, it has no simulated scenes',
+        raise BadInput(Problem('profile paper', '', 'it trains on public data, not on simulated scenes',
                                'give --images and --annotations'))
     given = {k: str(Path(v).resolve()) if v else '' for k, v in (('images', images), ('annotations', annotations))}
     inputs = [fingerprint(v) for v in given.values()]
@@ -439,7 +427,7 @@ def _start(verb, out, profile, images, annotations, seed):
         'command': command, 'profile': profile, 'seed': seed, 'data': data, 'sizes': asdict(sizes),
         'commit': commit(Path(sartext.__file__).parent), 'machine': machine(), 'versions': versions()}
 
-# %% ../nbs/60_reproduce.ipynb #553d0d07
+# %% ../nbs/60_reproduce.ipynb #3519c771
 def reproduce(
     profile: str = 'tiny',                      # one of PROFILES
     out: str | Path | None = None,              # the run's folder; default runs/<profile>
@@ -451,8 +439,9 @@ def reproduce(
     results: str | Path | None = None,          # committed result tables; default: those of the clone
 ) -> Path:
     "Run narrate, build, train and evaluate once and write the report; gives the path of report.html"
-    out = Path(out or f'runs/{profile}').resolve(); folder = Path(notebooks or experiments_folder())
+    out = Path(out or f'runs/{profile}').resolve()
     params, inputs, run = _start('reproduce', out, profile, images, annotations, seed)
+    folder = Path(notebooks or experiments_folder())
     nbs = [folder/f'{name}.ipynb' for name in STEPS]
     for nb in nbs:
         if not nb.exists(): raise BadInput(Problem(str(folder), '', f'{nb.name} is not there', f'clone it anew: {URL}'))

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['LAND', 'OBJECTS', 'CODE', 'MASK_CLASSES', 'LENGTHS', 'LEAST_PIXELS', 'GAMMA0', 'SLOPE', 'BANDS', 'TOPS', 'WALLS',
            'RECTANGLE', 'HULL', 'PLANE', 'DISC', 'COLOURS', 'GROUND', 'ROUGHNESS', 'LAYOUTS', 'NOUNS', 'NUMBERS',
-           'CELLS', 'PLACES', 'PLANS', 'SECOND', 'NONE', 'MAIN', 'DRAWS', 'WORLD', 'SHIFTED', 'resolves', 'cmod5n',
-           'sigma0', 'look_azimuth', 'range_lines', 'shadow_of', 'facing', 'wall_samples', 'lay_over', 'transfer',
-           'points', 'look_weights', 'speckle', 'Canvas', 'noise', 'inside', 'turned', 'paint', 'pick', 'beyond',
-           'strip', 'parcels', 'place', 'woods', 'houses', 'add', 'on_top', 'sparkle', 'ship', 'aircraft',
-           'storage_tank', 'vehicle', 'bridge', 'harbor', 'lengths', 'many', 'draw_colour', 'hidden', 'fill',
-           'countryside', 'suburb', 'open_sea', 'coast', 'port', 'river', 'tank_farm', 'airfield', 'parking', 'street',
-           'training_ground', 'island', 'canal', 'dispersal', 'depot', 'roundabout', 'clearing', 'radar_picture',
-           'camera_picture', 'cell_of', 'listing', 'whereabouts', 'ground_of', 'behind', 'capital', 'say', 'tell',
-           'World', 'Scene', 'scene', 'degrade_optical', 'to_record', 'write_geotiff', 'coco', 'write_world']
+           'PLACES', 'PLANS', 'SECOND', 'NONE', 'MAIN', 'DRAWS', 'WORLD', 'SHIFTED', 'resolves', 'cmod5n', 'sigma0',
+           'look_azimuth', 'range_lines', 'shadow_of', 'facing', 'wall_samples', 'lay_over', 'transfer', 'points',
+           'look_weights', 'speckle', 'Canvas', 'noise', 'inside', 'turned', 'paint', 'pick', 'beyond', 'strip',
+           'parcels', 'place', 'sparkle', 'woods', 'houses', 'add', 'on_top', 'ship', 'aircraft', 'storage_tank',
+           'vehicle', 'bridge', 'harbor', 'lengths', 'draw_colour', 'hidden', 'many', 'fill', 'countryside', 'suburb',
+           'open_sea', 'coast', 'port', 'river', 'tank_farm', 'airfield', 'parking', 'street', 'training_ground',
+           'island', 'canal', 'dispersal', 'depot', 'roundabout', 'clearing', 'radar_picture', 'camera_picture',
+           'cell_of', 'listing', 'capital', 'whereabouts', 'ground_of', 'behind', 'say', 'tell', 'World', 'draw_sar',
+           'Scene', 'scene', 'degrade_optical', 'to_record', 'write_geotiff', 'coco', 'write_world']
 
 # %% ../nbs/05_simulate.ipynb #f899ad92
 import json, math
@@ -41,16 +41,16 @@ def resolves(spacing: float, category: str) -> bool:
     "Whether the largest `category` covers `LEAST_PIXELS` pixels of `spacing` metres"
     return LENGTHS[category][1] >= LEAST_PIXELS*spacing
 
-# %% ../nbs/05_simulate.ipynb #54be7ebe
-# C-band gamma0, dB of mean intensity: (VV, VH). Measured, see above; 'road' is our assumption (smoother than bare soil).
+# %% ../nbs/05_simulate.ipynb #f3203fdd
+# C-band gamma0, dB of mean intensity: (VV, VH), measured; 'road' is our assumption (smoother than bare soil)
 GAMMA0 = {'bare': (-15.7, -21.0), 'grass': (-10.8, -16.6), 'crops': (-11.1, -17.3), 'trees': (-8.1, -13.8),
           'built-up': (-9.5, -15.5), 'road': (-19.0, -26.0)}
 # assumed: further fall of sigma0, dB a degree beyond 38, of surfaces against volumes
 SLOPE = {'bare': .12, 'road': .12}
 # Assumed offsets to C band, dB: rough at the scale of the wavelength or not; L sees through grass and crops
 BANDS = {'X': dict.fromkeys(LAND, 1.0) | {'water': 1.5, 'trees': .5, 'built-up': .5}, 'C': dict.fromkeys(LAND, 0.),
-         'L': dict.fromkeys(LAND, -4.0) | {'trees': .5, 'built-up': 0.}, 'Ku': dict.fromkeys(LAND,
-                                                                                             2.0) | {'built-up': 1.}}
+         'L': dict.fromkeys(LAND, -4.0) | {'trees': .5, 'built-up': 0.},
+         'Ku': dict.fromkeys(LAND, 2.0) | {'built-up': 1.}}
 # Assumed sigma0 of the tops of objects, dB at co-polarisation; cross-polarisation 9 dB less
 TOPS = {'ship': -7., 'aircraft': -8., 'storage tank': -15., 'military vehicle': -8., 'car': -9.,
         'bridge': -5., 'harbor': -9.}
@@ -99,9 +99,9 @@ def sigma0(
     gamma = GAMMA0[cover][cross] + BANDS[band][cover] - SLOPE.get(cover, 0.)*(incidence - 38)
     return 10**(gamma/10)*math.cos(math.radians(incidence))
 
-# %% ../nbs/05_simulate.ipynb #6b736115
+# %% ../nbs/05_simulate.ipynb #42888bc8
 def look_azimuth(orbit_state: str, direction: str, tilt: float = 10.) -> float:
-    "Compass azimuth the radar looks to; `tilt` degrees between track and meridian (8 at the equator, 16 at 60° latitude)"
+    "Compass azimuth the radar looks to; `tilt`: degrees between track and meridian (8 at the equator, 16 at 60°)"
     heading = -tilt if orbit_state == 'ascending' else 180 + tilt
     return (heading + (90 if direction == 'right' else -90)) % 360
 
@@ -122,7 +122,7 @@ def range_lines(
     y = np.arange(-max(drift.max(), 0), size - min(drift.min(), 0))[:, None] + drift[None]
     return np.where((y >= 0) & (y < size), y*size + x, size*size), 1/abs(rx)
 
-# %% ../nbs/05_simulate.ipynb #afde76df
+# %% ../nbs/05_simulate.ipynb #ab334a66
 def shadow_of(
     height: np.ndarray,     # metres above ground, (H, H)
     spacing: float,         # metres
@@ -131,8 +131,8 @@ def shadow_of(
 ) -> np.ndarray:            # bool (H, H)
     "What rays from behind and above do not reach; works for radar and sun alike"
     idx, step = range_lines(len(height), azimuth)
-    u = np.append(height.ravel(), np.float32(0))[idx] + np.arange(len(height),
-                                                                  dtype=np.float32)*np.float32(step*spacing/math.tan(math.radians(incidence)))
+    rise = np.float32(step*spacing/math.tan(math.radians(incidence)))      # of the ray, metres a step
+    u = np.append(height.ravel(), np.float32(0))[idx] + rise*np.arange(len(height), dtype=np.float32)
     dark = np.zeros(height.size + 1, bool)
     dark[idx] = u < np.maximum.accumulate(u, axis=1) - 1e-3
     return dark[:-1].reshape(height.shape)
@@ -308,7 +308,7 @@ def noise(rng: np.random.Generator, size: int, power: float) -> np.ndarray:
     z = fft.ifft2(z*_spectrum(size, power))
     return np.stack([z.real, z.imag])
 
-# %% ../nbs/05_simulate.ipynb #23317539
+# %% ../nbs/05_simulate.ipynb #a2640362
 def inside(outline: np.ndarray, size: int) -> tuple[slice, slice, np.ndarray]:
     "Pixels whose centres lie in the polygon (N, 2): the window of rows and columns and a mask of it (even–odd rule)"
     low = np.clip(np.floor(outline.min(0)).astype(int), 0, size)
@@ -320,7 +320,7 @@ def inside(outline: np.ndarray, size: int) -> tuple[slice, slice, np.ndarray]:
     return slice(low[1], high[1]), slice(low[0], high[0]), mask
 
 def turned(shape, x: float, y: float, length: float, width: float, angle: float) -> np.ndarray:
-    "A shape given in units of its length and width around 0, scaled to pixels, turned clockwise by `angle` degrees, moved to x, y"
+    "A shape in units of its length and width, scaled to pixels, turned clockwise by `angle` degrees, moved to x, y"
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return (np.asarray(shape)*(length, width)) @ np.array([[c, s], [-s, c]]) + (x, y)
 
@@ -331,12 +331,10 @@ PLANE = ((.5, 0), (.42, -.055), (.14, -.06), (-.08, -.5), (-.17, -.5), (-.06, -.
 PLANE = PLANE + tuple((x, -y) for x, y in PLANE[-2:0:-1])
 DISC = tuple((.5*math.cos(a), .5*math.sin(a)) for a in np.arange(16)*math.pi/8)
 
-# %% ../nbs/05_simulate.ipynb #ac530e57
+# %% ../nbs/05_simulate.ipynb #379a7241
 COLOURS = {'white': (232, 232, 228), 'grey': (150, 152, 156), 'dark grey': (92, 94, 98), 'red': (176, 44, 40),
-           'blue': (44, 82, 160),
-           'black': (36, 36, 40), 'silver': (192, 196, 202), 'green': (86, 104, 62), 'brown': (128, 104,
-                                                                                               76), 'yellow': (206,
-                                                                                                               176, 70)}
+           'blue': (44, 82, 160), 'black': (36, 36, 40), 'silver': (192, 196, 202), 'green': (86, 104, 62),
+           'brown': (128, 104, 76), 'yellow': (206, 176, 70)}
 GROUND = {'water': {'dark blue': (20, 40, 78), 'blue': (38, 78, 126), 'green': (36, 82, 76), 'grey': (84, 96, 106)},
           'bare': {'brown': (148, 120, 92), 'yellow': (188, 166, 122), 'grey': (146, 142, 136)},
           'grass': {'green': (104, 134, 70), 'dry': (150, 146, 96)},
@@ -349,7 +347,7 @@ ROUGHNESS = {'water': .4, 'bare': 1.2, 'grass': 1.2, 'crops': 1.0, 'trees': 1.8,
 
 def paint(c: Canvas, where, cover: str, colour=None, height: float | np.ndarray | None = 0., gain: float
           | None = 0.) -> None:
-    "Give the pixels `where` (full mask, or window as `inside` gives it) a class, a colour (name or RGB), height and gain; None: as it was"
+    "Give the pixels `where` (mask, or window of `inside`) a class, colour (name or RGB), height, gain; None: as it was"
     at = where if isinstance(where, np.ndarray) else tuple(where[:2])
     m = None if isinstance(where, np.ndarray) else where[2]
     def put(a, v):
@@ -365,13 +363,12 @@ def pick(c: Canvas, cover: str) -> str:
     names = tuple(GROUND[cover])
     return c.words.setdefault(cover, names[int(c.rng.integers(len(names)))])
 
-# %% ../nbs/05_simulate.ipynb #76315ef5
+# %% ../nbs/05_simulate.ipynb #79de8e60
 @lru_cache(maxsize=8)
 def _grid(size): return tuple(np.float32(v) for v in np.mgrid[.5:size, .5:size][::-1])
 
 def beyond(c: Canvas, angle: float, offset: float, wave: float = 0.) -> np.ndarray:
-    # distance in pixels, positive inside
-    "Signed distance to the half plane that begins `offset` pixels from the middle towards azimuth `angle`; its edge waves"
+    "Pixels into the half plane that begins `offset` pixels from the middle towards azimuth `angle`; its edge waves"
     x, y = _grid(c.size); a = math.radians(angle)
     return (x - c.size/2)*math.sin(a) - (y - c.size/2)*math.cos(a) - offset + wave*c.waves[0]
 
@@ -396,7 +393,7 @@ def parcels(c: Canvas, where: np.ndarray, metres: float = 120.) -> None:
     c.gain[where] = rng.normal(0, 1.4, len(ids)).astype(np.float32)[cell[where]]
     c.words['crops'] = tuple(GROUND['crops'])[int(np.bincount(kinds[kinds < 3], minlength=3).argmax())]
 
-# %% ../nbs/05_simulate.ipynb #4d237d4a
+# %% ../nbs/05_simulate.ipynb #86664688
 def place(
     c: Canvas,
     count: int,                 # how many are wanted
@@ -424,24 +421,30 @@ def place(
         choice = np.flatnonzero(free)
         if not len(choice): break
         if how == 'row' and found:                            # next to the line through the first, nearest to it
-            beside = np.abs((x.flat[choice] - found[0][0])*math.sin(lean) - (y.flat[choice] - found[0][1])*math.cos(lean))
-            if not (beside < f).any(): break
-            choice = choice[beside < f]
-            far = np.hypot(x.flat[choice] - found[0][0], y.flat[choice] - found[0][1])
-            choice = choice[far.argmin()][None]
+            dx, dy = x.flat[choice] - found[0][0], y.flat[choice] - found[0][1]
+            beside = np.abs(dx*math.sin(lean) - dy*math.cos(lean)) < f
+            if beside.any(): choice = choice[np.where(beside, np.hypot(dx, dy), np.inf).argmin()][None]
         at = choice[int(rng.integers(len(choice)))]
         px, py = (float(v.flat[at] + rng.uniform(-.3, .3)*f) for v in (x, y))
         found.append((px, py)); taken.append((px, py, radius[i]))
         room = np.minimum(room, np.hypot(x - px, y - py) - radius[i] - gap)
     return found
 
-# %% ../nbs/05_simulate.ipynb #64209bac
+# %% ../nbs/05_simulate.ipynb #1a94adf1
+def sparkle(c: Canvas, x: float, y: float, length: float, width: float, angle: float, z: float, total: float,
+            count: int) -> None:
+    "`count` bright points over a turned rectangle, their cross-sections adding up to `total` m²"
+    share = c.rng.exponential(1, count)**1.5; share *= total/share.sum()
+    where = turned(c.rng.uniform(-.45, .45, (count, 2)), x, y, length, width, angle)
+    c.points += zip(*where.T.tolist(), (z*c.rng.uniform(.3, 1, count)).tolist(), share.tolist())
+
+# %% ../nbs/05_simulate.ipynb #ab80d13c
 def woods(c: Canvas, where: np.ndarray, tall: float = 10.) -> None:
     "Trees on `where`, about `tall` metres high"
     # a small scene gets shrubs, or their shadow would cover it
     tall = min(tall, .12*c.size*c.spacing)
-    rough = np.clip(.75 + .25*c.waves[2] + .15*c.waves[3], .15, 1.3) if c.spacing < 2 else np.clip(.9 + .08*c.waves[2],
-                                                                                                   .5, 1.2)
+    rough = .75 + .25*c.waves[2] + .15*c.waves[3] if c.spacing < 2 else .9 + .08*c.waves[2]
+    rough = np.clip(rough, .15, 1.3)
     where = where & (rough > .35)
     height = (tall*rough[where]).astype(np.float32)
     paint(c, where, 'trees', pick(c, 'trees'), height, 0.)
@@ -458,11 +461,10 @@ def houses(c: Canvas, where: np.ndarray, count: int, metres: tuple[float, float]
         tall = float(rng.uniform(.25, .7)*min(w, h)*c.spacing); tall = min(max(tall, 3.), 24.)
         paint(c, window, 'built-up', roofs[int(rng.integers(4))], tall, float(rng.normal(-2, 2)))
         n = int(rng.integers(2, 6))
-        c.points += [(x + dx*w*.4, y + dy*h*.4, tall, 10**rng.uniform(.2, 1.6)*c.spacing**.5) for dx,
-                     dy in rng.uniform(-1, 1, (n, 2))]
+        sparkle(c, x, y, .8*w, .8*h, angle, tall, n*10**rng.uniform(.4, 1.2)*c.spacing**.5, n)
     return len(spots)
 
-# %% ../nbs/05_simulate.ipynb #ee1fb95f
+# %% ../nbs/05_simulate.ipynb #128fd4d9
 def add(c: Canvas, category: str, outline: np.ndarray, colour: str, top: float, angle: float | None = None,
         **attributes) -> tuple:
     "Paint the footprint `outline`, note its box; returns the painted window"
@@ -475,17 +477,11 @@ def add(c: Canvas, category: str, outline: np.ndarray, colour: str, top: float, 
     c.boxes.append(box)
     return window
 
+# %% ../nbs/05_simulate.ipynb #409bfd1d
 def on_top(c: Canvas, category: str, outline: np.ndarray, colour, top: float) -> None:
     "A higher part of an object just added: deckhouse, fuselage, turret; nothing beyond its footprint"
     sy, sx, m = inside(outline, c.size)
     paint(c, (sy, sx, m & (c.cover[sy, sx] == CODE[category])), category, colour, top, None)
-
-def sparkle(c: Canvas, x: float, y: float, length: float, width: float, angle: float, z: float, total: float,
-            count: int) -> None:
-    "`count` bright points over a turned rectangle, their cross-sections adding up to `total` m²"
-    share = c.rng.exponential(1, count)**1.5; share *= total/share.sum()
-    where = turned(c.rng.uniform(-.45, .45, (count, 2)), x, y, length, width, angle)
-    c.points += zip(*where.T.tolist(), (z*c.rng.uniform(.3, 1, count)).tolist(), share.tolist())
 
 def ship(c: Canvas, x, y, length, angle, colour, wake=False):
     "A ship `length` pixels long: hull, bridge aft, masts and cranes as bright points"
@@ -540,14 +536,14 @@ def vehicle(c: Canvas, x, y, length, angle, colour, kind='military vehicle'):
     total = 10**(rng.uniform(1., 1.7) if car else rng.uniform(1.6, 2.5))
     sparkle(c, x, y, length, width, angle, tall, total, 4 if car else 9)
 
-# %% ../nbs/05_simulate.ipynb #c286e7e1
+# %% ../nbs/05_simulate.ipynb #35e6ad78
 def bridge(c: Canvas, start, end, width, colour):
     "A bridge between two points (pixels), `width` pixels wide; deck 6–14 m above the water"
     (x0, y0), (x1, y1) = start, end; length = math.hypot(x1 - x0, y1 - y0)
     angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
     x, y, tall = (x0 + x1)/2, (y0 + y1)/2, float(c.rng.uniform(6, 14))
     add(c, 'bridge', turned(RECTANGLE, x, y, length, width, angle), colour, tall, angle, length=length*c.spacing)
-    squarely = abs(math.cos(math.radians(angle + 90 - c.azimuth + 90)))          # 1 where the side faces the radar
+    squarely = abs(math.cos(math.radians(angle - c.azimuth)))                    # 1 where its side faces the radar
     n = max(int(length/1.5), 4); s = 10**c.rng.uniform(.2, .7)*c.spacing**2*(.2 + squarely**2)
     for k in np.linspace(-.48, .48, n):
         px, py = x + k*(x1 - x0), y + k*(y1 - y0)
@@ -565,7 +561,7 @@ def harbor(c: Canvas, x, y, length, depth, angle, colour):
         px, py = turned(((-.5 + (i + .5)/n, -.6),), x, y, length, depth, angle)[0]
         sparkle(c, px, py, .2*length/n, .7*depth, angle, 8., 10**c.rng.uniform(1., 1.5)*c.spacing**2, 5)
 
-# %% ../nbs/05_simulate.ipynb #14ea258c
+# %% ../nbs/05_simulate.ipynb #05c265ae
 def lengths(c: Canvas, category: str, count: int) -> np.ndarray: # pixels
     "Lengths for `count` objects: what exists, what `LEAST_PIXELS` shows, and what leaves room for all"
     low, high = LENGTHS[category]; room = c.size*.62/math.sqrt(count + 1.5)
@@ -573,32 +569,11 @@ def lengths(c: Canvas, category: str, count: int) -> np.ndarray: # pixels
     typical = c.rng.uniform(low, max(low, high)); spread = .45 if category == 'ship' else .15
     return np.clip(typical*c.rng.uniform(1 - spread, 1 + spread, count), low, max(low, high))
 
-def many(c: Canvas, category: str, count: int, where: np.ndarray, how: str = '', heading: float | None = None,
-         **more) -> int:
-    "Put `count` objects of a category on ground `where`; returns how many found room"
-    if not count: return 0
-    rng = c.rng; how = how or ('scattered', 'scattered', 'cluster', 'row')[int(rng.integers(4))]
-    size = lengths(c, category, count); colour = c.words.setdefault(category, draw_colour(c, category))
-    clear = where & ~hidden(c) & (c.height == 0)
-    reach = {'storage tank': 12., 'ship': 8., 'aircraft': 3.}.get(category,
-                                                                  2.)*max(math.tan(math.radians(c.incidence)), 1)
-    spots = place(c, count, [float(s)*(.5 if category != 'aircraft' else .6) for s in size], clear, how, gap=1.5
-                  + reach/c.spacing)
-    along = rng.uniform(0, 360) if heading is None else heading
-    together = heading is not None or how == 'row' or rng.random() < .4
-    draw = {'ship': ship, 'aircraft': aircraft, 'storage tank': storage_tank}.get(category, vehicle)
-    if category == 'car': more['kind'] = 'car'
-    for (x, y), s in zip(spots, size):
-        draw(c, x, y, float(s), along + rng.normal(0, 4) if together else rng.uniform(0, 360), colour, **more)
-    return len(spots)
-
 def draw_colour(c: Canvas, category: str) -> str:
     "The one colour that all objects of a category have in this scene"
     names = {'ship': ('white', 'white', 'grey', 'red'), 'aircraft': ('white', 'white', 'silver', 'grey'),
-             'storage tank': ('white', 'white', 'silver'),
-             'military vehicle': ('green', 'brown'), 'car': ('white', 'red', 'blue', 'black',
-                                                             'silver'), 'bridge': ('grey',), 'harbor': ('grey',
-                                                                                                        )}[category]
+             'storage tank': ('white', 'white', 'silver'), 'military vehicle': ('green', 'brown'),
+             'car': ('white', 'red', 'blue', 'black', 'silver')}.get(category, ('grey',))
     return names[int(c.rng.integers(len(names)))]
 
 def hidden(c: Canvas) -> np.ndarray: # bool (H, H)
@@ -612,7 +587,27 @@ def hidden(c: Canvas) -> np.ndarray: # bool (H, H)
     over[idx] = np.minimum.accumulate(seen_at[:, ::-1], axis=1)[:, ::-1] < x - .5
     return shadow_of(c.height, c.spacing, c.azimuth, c.incidence) | over[:-1].reshape(c.height.shape)
 
-# %% ../nbs/05_simulate.ipynb #fe8cd49b
+# %% ../nbs/05_simulate.ipynb #5f798950
+def many(c: Canvas, category: str, count: int, where: np.ndarray, how: str = '', heading: float | None = None,
+         **more) -> int:
+    "Put `count` objects of a category on ground `where`; returns how many found room"
+    if not count: return 0
+    rng = c.rng; how = how or ('scattered', 'scattered', 'cluster', 'row')[int(rng.integers(4))]
+    size = lengths(c, category, count); colour = c.words.setdefault(category, draw_colour(c, category))
+    clear = where & ~hidden(c) & (c.height == 0)
+    theta = math.radians(c.incidence); tall = {'storage tank': 10., 'ship': 6., 'aircraft': 2.5}.get(category, 1.5)
+    reach = .6*tall*max(math.tan(theta), 1/math.tan(theta))/c.spacing   # most of shadow or layover, the longer
+    radius = [float(s)*(.6 if category == 'aircraft' else .5) for s in size]
+    spots = place(c, count, radius, clear, how, gap=1.5 + reach)
+    along = rng.uniform(0, 360) if heading is None else heading
+    together = heading is not None or how == 'row' or rng.random() < .4
+    draw = {'ship': ship, 'aircraft': aircraft, 'storage tank': storage_tank}.get(category, vehicle)
+    if category == 'car': more['kind'] = 'car'
+    for (x, y), s in zip(spots, size):
+        draw(c, x, y, float(s), along + rng.normal(0, 4) if together else rng.uniform(0, 360), colour, **more)
+    return len(spots)
+
+# %% ../nbs/05_simulate.ipynb #38d7f8a7
 def fill(c: Canvas, cover: str) -> np.ndarray:
     "The whole canvas in one land cover; water gets its swell"
     all_ = np.ones((c.size, c.size), bool); paint(c, all_, cover, pick(c, cover)); return all_
@@ -631,6 +626,7 @@ def suburb(c: Canvas, where: np.ndarray) -> None:
     else:
         tall = np.where(c.waves[2] + c.waves[3] > .8, 10., 0.).astype(np.float32); c.height[where] = tall[where]
 
+# %% ../nbs/05_simulate.ipynb #0d0a8525
 def open_sea(c: Canvas, n: int):
     sea = fill(c, 'water'); c.words['wake'] = bool(c.rng.random() < .6)
     many(c, 'ship', n, sea, wake=c.words['wake'], heading=float(c.rng.uniform(0, 360)) if c.rng.random() < .3 else None)
@@ -657,12 +653,11 @@ def port(c: Canvas, n: int):
 
 LAYOUTS = {'open sea': open_sea, 'coast': coast, 'harbor': port}
 
-# %% ../nbs/05_simulate.ipynb #95aea85d
+# %% ../nbs/05_simulate.ipynb #929da870
 def river(c: Canvas, n: int):
     countryside(c, np.ones((c.size, c.size), bool), .7); rng = c.rng
-    angle, wide, shift = rng.uniform(-40, 40) + 90*int(rng.integers(2)), rng.uniform(.14,
-                                                                                     .24)*c.size, rng.uniform(-.15,
-                                                                                                              .15)*c.size
+    angle, wide = rng.uniform(-40, 40) + 90*int(rng.integers(2)), rng.uniform(.14, .24)*c.size
+    shift = rng.uniform(-.15, .15)*c.size
     bank = beyond(c, angle + 90, shift, .02*c.size); water = np.abs(bank) < wide/2
     paint(c, water, 'water', pick(c, 'water'))
     a, b = math.radians(angle), math.radians(angle + 90); k = min(max(1, n//3), 3) if n else 0
@@ -696,7 +691,7 @@ def tank_farm(c: Canvas, n: int):
 
 LAYOUTS |= {'river': river, 'tank farm': tank_farm}
 
-# %% ../nbs/05_simulate.ipynb #0981ccde
+# %% ../nbs/05_simulate.ipynb #ed97926d
 def airfield(c: Canvas, n: int):
     fill(c, 'grass'); rng = c.rng; angle = rng.uniform(0, 180); shift = rng.uniform(.24, .34)*c.size*rng.choice([-1, 1])
     runway, lane = strip(c, angle, shift, max(40/c.spacing, .1*c.size)), pick(c, 'road')
@@ -720,11 +715,13 @@ def parking(c: Canvas, n: int):
     c.rgb[bay] += 45
     many(c, 'car', n, lot, heading=a + 90 if rng.random() < .6 else None)
 
+LAYOUTS |= {'airfield': airfield, 'parking lot': parking}
+
+# %% ../nbs/05_simulate.ipynb #163ac438
 def street(c: Canvas, n: int):
     suburb_ground = fill(c, 'built-up'); rng = c.rng; a = rng.uniform(0, 90); c.words['street'] = a
-    lane = strip(c, a, rng.uniform(-.2, .2)*c.size, max(11/c.spacing, 12)) | strip(c, a + 90,
-                                                                                   rng.uniform(-.2,
-                                                                                               .2)*c.size, max(11/c.spacing, 12))
+    wide, shift = max(11/c.spacing, 12), rng.uniform(-.2, .2, 2)*c.size
+    lane = strip(c, a, shift[0], wide) | strip(c, a + 90, shift[1], wide)
     paint(c, suburb_ground & (c.waves[0] > .3), 'grass', pick(c, 'grass')); paint(c, lane, 'road', pick(c, 'road'))
     houses(c, ~lane, 6, (7., 14.)); woods(c, ~lane & (c.height == 0) & (c.waves[1] > 1.2), 5.)
     many(c, 'car', n, lane, 'scattered', heading=a - 90 + 90*int(rng.integers(2)))
@@ -738,9 +735,9 @@ def training_ground(c: Canvas, n: int):
     if cars: many(c, 'car', cars, track, 'scattered', heading=a - 90)
     many(c, 'military vehicle', n - cars, c.height == 0)
 
-LAYOUTS |= {'airfield': airfield, 'parking lot': parking, 'street': street, 'field': training_ground}
+LAYOUTS |= {'street': street, 'field': training_ground}
 
-# %% ../nbs/05_simulate.ipynb #c163c114
+# %% ../nbs/05_simulate.ipynb #56bae286
 def island(c: Canvas, n: int):
     fill(c, 'water'); x, y = _grid(c.size); rng = c.rng; cx, cy = rng.uniform(.35, .65, 2)*c.size
     d = rng.uniform(.14, .22)*c.size - np.hypot(x - cx, (y - cy)*rng.uniform(.8, 1.4)) + .04*c.size*c.waves[0]
@@ -769,6 +766,9 @@ def dispersal(c: Canvas, n: int):
     paint(c, ring | pads, 'road', pick(c, 'road')); woods(c, (c.waves[0] > 1.2) & ~ring & ~pads)
     many(c, 'aircraft', n, (c.height == 0), 'scattered')
 
+LAYOUTS |= {'island': island, 'canal': canal, 'dispersal': dispersal}
+
+# %% ../nbs/05_simulate.ipynb #e6147cec
 def depot(c: Canvas, n: int):
     fill(c, 'grass'); pad = beyond(c, c.rng.uniform(0, 360), -.3*c.size) > 0; paint(c, pad, 'bare', pick(c, 'bare'))
     woods(c, ~pad & (c.waves[0] > .6))
@@ -777,9 +777,8 @@ def depot(c: Canvas, n: int):
 def roundabout(c: Canvas, n: int):
     fill(c, 'grass'); x, y = _grid(c.size); rng = c.rng; r = np.hypot(x - c.size/2, y - c.size/2)
     a = rng.uniform(0, 90)
-    lane = (np.abs(r - .2*c.size) < max(5/c.spacing, 10)) | ((strip(c, a, 0, max(9/c.spacing, 18))
-                                                              | strip(c, a + 90, 0,
-                                                                      max(9/c.spacing, 18))) & (r > .2*c.size))
+    wide = max(9/c.spacing, 18); roads = strip(c, a, 0, wide) | strip(c, a + 90, 0, wide)
+    lane = (np.abs(r - .2*c.size) < max(5/c.spacing, 10)) | (roads & (r > .2*c.size))
     paint(c, lane, 'road', pick(c, 'road')); woods(c, ~lane & (c.waves[0] > .8), 5.)
     many(c, 'car', n, lane, 'scattered')
 
@@ -787,8 +786,7 @@ def clearing(c: Canvas, n: int):
     fill(c, 'bare'); x, y = _grid(c.size); r = np.hypot(x - c.size/2, y - c.size/2) + .06*c.size*c.waves[0]
     woods(c, r > .42*c.size, 6.); many(c, 'military vehicle', n, c.height == 0, 'scattered')
 
-LAYOUTS |= {'island': island, 'canal': canal, 'dispersal': dispersal, 'depot': depot, 'roundabout': roundabout,
-            'clearing': clearing}
+LAYOUTS |= {'depot': depot, 'roundabout': roundabout, 'clearing': clearing}
 
 # %% ../nbs/05_simulate.ipynb #1e28361d
 def radar_picture(
@@ -828,47 +826,52 @@ def camera_picture(c: Canvas, sun: float = 120., height: float = 50.) -> np.ndar
     light = light*(1 + grain*(.7*c.waves[3] + .5*c.waves[2]))
     return np.clip(c.rgb*light[..., None] + 2*c.waves[2][..., None], 0, 255).astype(np.uint8)
 
-# %% ../nbs/05_simulate.ipynb #d518b45a
+# %% ../nbs/05_simulate.ipynb #3af372f3
 NOUNS = {'ship': (('ship', 'ships'), ('boat', 'boats'), ('vessel', 'vessels')),
          'aircraft': (('plane', 'planes'), ('airplane', 'airplanes'), ('aircraft', 'aircraft')),
-         'storage tank': (('storage tank', 'storage tanks'), ('round tank', 'round tanks')), 'car': (('car', 'cars'),),
-         'military vehicle': (('military vehicle', 'military vehicles'),
-                              ('army vehicle', 'army vehicles')), 'bridge': (('bridge', 'bridges'),),
+         'storage tank': (('storage tank', 'storage tanks'), ('round tank', 'round tanks')),
+         'military vehicle': (('military vehicle', 'military vehicles'), ('army vehicle', 'army vehicles')),
+         'car': (('car', 'cars'),), 'bridge': (('bridge', 'bridges'),),
          'harbor': (('harbor', 'harbors'), ('dock', 'docks'))}
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve',
            'thirteen', 'fourteen', 'fifteen')
-CELLS = ('upper left', 'top', 'upper right', 'left', 'middle', 'right', 'lower left', 'bottom', 'lower right')
-PLACES = (tuple(f'at the {p}' for p in ('top left', 'top', 'top right', 'left'))
-          + ('in the middle', 'at the right', 'at the bottom left', 'at the bottom', 'at the bottom right'),
-          ('in the upper left corner', 'near the top', 'in the upper right corner', 'on the left side',
-           'in the center', 'on the right side',
-           'in the lower left corner', 'near the bottom', 'in the lower right corner'))
+PLACES = (('at the top left', 'at the top', 'at the top right', 'at the left', 'in the middle', 'at the right',
+           'at the bottom left', 'at the bottom', 'at the bottom right'),
+          ('in the upper left corner', 'near the top', 'in the upper right corner', 'on the left side', 'in the center',
+           'on the right side', 'in the lower left corner', 'near the bottom', 'in the lower right corner'))
 
 def cell_of(box: Box, size: int) -> int:
     "Cell 0…8 of the 3×3 grid the box's centre lies in, row by row"
     x, y = box.center
     return 3*min(int(3*y/size), 2) + min(int(3*x/size), 2)
 
-def listing(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ', '.join(parts[:-1]) + ' and ' + parts[-1]
+def listing(parts: list[str]) -> str: return ' and '.join(filter(None, [', '.join(parts[:-1]), parts[-1]]))
 
-def whereabouts(boxes: list[Box], size: int, places: tuple[str, ...], style: str = 'apposition') -> str:
-    "Where they are; style 'apposition' (two of them at the top), 'short' (two at the top) or 'sentence' (Two of them are at the top)"
+def capital(text: str) -> str: return text[0].upper() + text[1:]
+
+# %% ../nbs/05_simulate.ipynb #5393f39d
+def whereabouts(
+    boxes: list[Box],           # of one category, at least one
+    size: int,                  # pixels a side of the picture
+    places: tuple[str, ...],    # words for the nine cells
+    style: str = 'apposition',  # 'apposition': two of them at the top; 'short': two at …; 'sentence': Two of them are …
+) -> str:
+    "Where objects are, as a part of a sentence; more than five cells are not listed one by one"
     n, cells = len(boxes), np.bincount([cell_of(b, size) for b in boxes], minlength=9)
     found = sorted(np.flatnonzero(cells), key=lambda k: (-cells[k], k))
-    say = style == 'sentence'; of = '' if style == 'short' else ' of them'
-    if n == 1: return f"It is {places[found[0]]}" if say else places[found[0]]
-    if len(found) == 1:
-        return f"{'Both' if n == 2 else 'All'}{of}{' are' if say else ''} {places[found[0]]}" if say else \
-        f"{'both' if n == 2 else 'all'}{of} {places[found[0]]}"
-    verb = lambda k: '' if not say else ' is' if cells[k] == 1 else ' are'
-    parts = [f"{NUMBERS[cells[k]]}{'' if i else of}{verb(k)} {places[k]}" for i,
-             k in enumerate(found if len(found) <= 5 else found[:3])]
-    if len(found) > 5: parts.append('the others are elsewhere' if say else 'the others elsewhere')
-    text = listing(parts)
-    return text[0].upper() + text[1:] if say else text
+    sentence = style == 'sentence'; of = '' if style == 'short' else ' of them'
+    if n == 1: text = f"{'it is ' if sentence else ''}{places[found[0]]}"
+    elif len(found) == 1: text = f"{'both' if n == 2 else 'all'}{of}{' are' if sentence else ''} {places[found[0]]}"
+    else:
+        shown, parts = found if len(found) <= 5 else found[:3], []
+        for i, k in enumerate(shown):
+            verb = '' if not sentence else ' is' if cells[k] == 1 else ' are'
+            parts.append(f"{NUMBERS[cells[k]]}{'' if i else of}{verb} {places[k]}")
+        if len(found) > 5: parts.append(f"the others {'are ' if sentence else ''}elsewhere")
+        text = listing(parts)
+    return capital(text) if sentence else text
 
-# %% ../nbs/05_simulate.ipynb #0f5abcbe
+# %% ../nbs/05_simulate.ipynb #b3e2fbe7
 def ground_of(c: Canvas, layout: str, category: str) -> tuple[str, tuple[str, ...]]:
     "Where objects of a category are in this layout, in words, and what they may be doing"
     w = c.words; water, road = w.get('water', 'blue'), w.get('road', 'grey')
@@ -876,18 +879,15 @@ def ground_of(c: Canvas, layout: str, category: str) -> tuple[str, tuple[str, ..
     land = {'grass': f"{'green' if w.get('grass') == 'green' else 'dry'} grass",
             'bare': f"{w.get('bare', 'brown')} ground"}
     if category == 'ship':
-        doing = ('sailing', 'moving') if w.get('wake') else ('floating', 'anchored') if sea == 'sea' else ('floating',
-                                                                                                           'lying')
+        doing = ('sailing', 'moving') if w.get('wake') else ('floating', 'anchored' if sea == 'sea' else 'lying')
         return f'on the {water} {sea}', doing
     if category == 'aircraft':
         return (f'on the {road} apron' if layout == 'airfield' else 'at the airfield'), ('parked', 'standing')
     if category == 'storage tank':
         return ('on the ' + (land['bare'] if layout != 'airfield' else land['grass'])), ('standing', 'located')
     if category == 'car':
-        return {'parking lot': f'on the {road} parking lot', 'street': f'on the {road} street',
-                'roundabout': f'on the {road} roads',
-                                  'field': f'on the {road} track'}[layout], (('parked', 'standing')
-                                                                             if layout == 'parking lot' else ('driving', 'traveling'))
+        where = {'parking lot': 'parking lot', 'street': 'street', 'roundabout': 'roads', 'field': 'track'}[layout]
+        return f'on the {road} {where}', ('parked', 'standing') if layout == 'parking lot' else ('driving', 'traveling')
     if category == 'bridge': return f"over the {water} {'canal' if layout == 'canal' else 'river'}", ('built',)
     if category == 'harbor': return f'on the shore of the {water} water', ('situated', 'built')
     return f"in the {'clearing' if layout == 'clearing' else 'open field'}", ('parked', 'standing')
@@ -902,20 +902,20 @@ def behind(c: Canvas, layout: str, rng) -> str:
     if 'bare' in present and layout in ('coast', 'island'): seen.append(f"a {w['bare']} beach")
     if not seen or rng.random() < .4: return ''
     seen = [seen[i] for i in rng.permutation(len(seen))[:2]]; s = listing(seen)
-    return rng.choice([f' There {"is" if seen[0].startswith(("a ", "grassland")) else "are"} {s} in the background.',
-                       f' {s[0].upper()}{s[1:]} can be seen as well.',
-                       f' Next to {"them" if len(c.boxes) > 1 else "it"} {"is" if len(seen) == 1 and s.startswith(("a ", "grassland")) else "are"} {s}.' if c.boxes else ''])
+    def single(thing): return thing.startswith(('a ', 'grassland'))
+    first, both = 'is' if single(seen[0]) else 'are', 'is' if len(seen) == 1 and single(s) else 'are'
+    endings = [f' There {first} {s} in the background.', f' {capital(s)} can be seen as well.',
+               f" Next to {'them' if len(c.boxes) > 1 else 'it'} {both} {s}." if c.boxes else '']
+    return endings[int(rng.integers(3))]
 
-# %% ../nbs/05_simulate.ipynb #352250ef
-# {S} and {s}: 'three white ships' with and without a capital; {on}: where; {where}, {short}, {Where}: their places in three styles
+# %% ../nbs/05_simulate.ipynb #369c4096
+# {S}, {s}: 'three white ships', with a capital or not; {on}: on what; {where}, {short}, {Where}: whereabouts
 PLANS = ('{S} {are} {doing} {on}, {where}.', 'There {are} {s} {on}, {where}.', '{On}, {s} can be seen, {where}.',
-         'We can see {s} {on}: {short}.',
-         'This is an aerial view of {s} {on}, {where}.', '{S} {are} {doing} {on}. {Where}.', 'The picture shows {s} {on}, {where}.', '{On} there {are} {s}: {short}.')
+         'We can see {s} {on}: {short}.', 'This is an aerial view of {s} {on}, {where}.',
+         '{S} {are} {doing} {on}. {Where}.', 'The picture shows {s} {on}, {where}.', '{On} there {are} {s}: {short}.')
 SECOND = (' {S} {are} also there, {where}.', ' In addition, there {are} {s} {on}, {where}.',
           ' {S} can also be seen {on}: {short}.', ' Besides, {s} {are} {doing} {on}. {Where}.')
 NONE = ('There are no {more} {on}.', 'No {more} can be seen {on}.', '{On} there are no {more}.')
-
-def capital(text: str) -> str: return text[0].upper() + text[1:]
 
 def say(plan: str, c: Canvas, layout: str, category: str, boxes: list[Box], rng) -> str:
     "A sentence plan with its slots filled for all boxes of one category"
@@ -925,8 +925,8 @@ def say(plan: str, c: Canvas, layout: str, category: str, boxes: list[Box], rng)
     article = 'an' if described[0] in 'aeiou' else 'a'
     s = f"{article if n == 1 and rng.random() < .6 else NUMBERS[n]} {described}"
     on, doing = ground_of(c, layout, category); places = PLACES[int(rng.integers(2))]
-    where = {k: whereabouts(boxes, c.size, places, v) if n else '' for k,
-             v in (('where', 'apposition'), ('short', 'short'), ('Where', 'sentence'))}
+    styles = {'where': 'apposition', 'short': 'short', 'Where': 'sentence'}
+    where = {k: whereabouts(boxes, c.size, places, v) if n else '' for k, v in styles.items()}
     if len({cell_of(b, c.size) for b in boxes}) == 1: plan = plan.replace(': {short}', ', {where}')
     return plan.format(S=capital(s), s=s, more=more, are='is' if n == 1 else 'are',
                        doing=doing[int(rng.integers(len(doing)))], on=on, On=capital(on), **where)
@@ -942,11 +942,12 @@ def tell(c: Canvas, layout: str, rng: np.random.Generator) -> str:
     for k in order[1:]: text += say(SECOND[int(rng.integers(len(SECOND)))], c, layout, k, groups[k], rng)
     return text + behind(c, layout, rng)
 
-MAIN = {'open sea': 'ship', 'coast': 'ship', 'harbor': 'ship', 'river': 'bridge', 'tank farm': 'storage tank',
-        'airfield': 'aircraft', 'parking lot': 'car', 'street': 'car',
-        'field': 'military vehicle', 'island': 'ship', 'canal': 'bridge', 'dispersal': 'aircraft', 'depot': 'storage tank', 'roundabout': 'car', 'clearing': 'military vehicle'}
+MAIN = {'open sea': 'ship', 'coast': 'ship', 'harbor': 'ship', 'island': 'ship', 'river': 'bridge', 'canal': 'bridge',
+        'tank farm': 'storage tank', 'depot': 'storage tank', 'airfield': 'aircraft', 'dispersal': 'aircraft',
+        'parking lot': 'car', 'street': 'car', 'roundabout': 'car', 'field': 'military vehicle',
+        'clearing': 'military vehicle'}                       # what a layout is made for
 
-# %% ../nbs/05_simulate.ipynb #79840d3c
+# %% ../nbs/05_simulate.ipynb #a964088a
 @dataclass(frozen=True)
 class World:
     "The ranges that scenes are drawn from"
@@ -957,24 +958,38 @@ class World:
     incidence: tuple[float, float] = (25., 45.)               # degrees
     looks: tuple[float, ...] = (1., 2., 3., 4.4)
     polarisations: tuple[tuple[str, ...], ...] = (('VV', 'VH'), ('HH', 'HV'), ('VV',), ('HH',))
-    counts: tuple[float, ...] = (3, 9, 11, 12, 12, 11, 10, 8, 7, 6, 5, 3, 3) # weights of 0, 1, 2 … objects
+    counts: tuple[float, ...] = (3, 7, 10, 11, 11, 11, 10, 9, 8, 7, 6, 4, 4) # weights of 0, 1, 2 … objects
     def labelled(self, spacing: float) -> tuple[str, ...]:
         "Classes this world can draw at a spacing: of these, and only these, absence is meaningful"
         drawn = {k for name, low, high, _ in self.layouts if low <= spacing <= high for k in DRAWS[name]}
         return tuple(k for k in OBJECTS if k in drawn and resolves(spacing, k))
 
-DRAWS = {k: (v,) for k, v in MAIN.items()} | {'harbor': ('harbor', 'ship'), 'river': ('bridge', 'ship'),
-                                              'tank farm': ('storage tank', 'ship'),
-                                              'airfield': ('aircraft', 'storage tank'), 'field': ('military vehicle',
-                                                                                                  'car')}
+DRAWS = {k: (v,) for k, v in MAIN.items()} | {         # all that a layout can draw
+    'harbor': ('harbor', 'ship'), 'river': ('bridge', 'ship'), 'tank farm': ('storage tank', 'ship'),
+    'airfield': ('aircraft', 'storage tank'), 'field': ('military vehicle', 'car')}
 WORLD = World('sim', (('open sea', 3, 15, 3), ('coast', 3, 15, 2), ('harbor', 4, 15, 2), ('river', 3, 15, 2),
-                      ('tank farm', 1, 4, 3), ('airfield', .6, 2, 3),
-                      ('parking lot', .3, .4, 1.5), ('street', .3, .4, 1.5), ('field', .3, .4, 3)))
-SHIFTED = World('shifted', (('island', 16, 25, 2), ('canal', 16, 25, 1), ('dispersal', 2.2, 3, 2),
-                            ('depot', 4.2, 6, 2), ('roundabout', .42, .5, 2), ('clearing', .42, .5, 2)),
+                      ('tank farm', 1, 4, 3), ('airfield', .6, 2, 3), ('parking lot', .3, .4, 1.5),
+                      ('street', .3, .4, 1.5), ('field', .3, .4, 3)))
+SHIFTED = World('shifted', (('island', 16, 25, 2), ('canal', 16, 25, 1), ('dispersal', 2.2, 3, 2), ('depot', 4.2, 6, 2),
+                            ('roundabout', .42, .5, 2), ('clearing', .42, .5, 2)),
                 ('L', 'Ku'), 3., (48., 58.), (7., 12.))
 
-# %% ../nbs/05_simulate.ipynb #cd9fe5d4
+# %% ../nbs/05_simulate.ipynb #2451394e
+def draw_sar(
+    world: World, rng: np.random.Generator,
+    spacing: float,             # metres
+) -> tuple[Sar, float]:         # metadata; azimuth looked to, degrees
+    "How one scene is looked at"
+    def one_of(values): return values[int(rng.integers(len(values)))]
+    state, side = one_of(('ascending', 'descending')), one_of(('right', 'right', 'right', 'left'))
+    resolution = round(spacing*float(rng.uniform(1.2, 1.6)), 3)
+    sar = Sar('simulated', world.bands[0] if spacing >= world.band_limit else world.bands[1], quantity='intensity',
+              normalisation='sigma0', polarisations=one_of(world.polarisations), looks=float(one_of(world.looks)),
+              incidence=round(float(rng.uniform(*world.incidence)), 1), orbit_state=state, observation_direction=side,
+              geometry='map', pixel_spacing=(spacing, spacing), resolution=(resolution, resolution))
+    return sar, round(look_azimuth(state, side, float(rng.uniform(8, 16))), 1)
+
+# %% ../nbs/05_simulate.ipynb #1ee1223c
 @dataclass(frozen=True)
 class Scene:
     "One simulated place: radar picture, optical picture and the truth about both"
@@ -991,35 +1006,27 @@ class Scene:
     height: np.ndarray              # metres above ground, float32 (H, H)
     mask_classes: dict = field(default_factory=lambda: dict(MASK_CLASSES))
 
-def _draw_sar(world, rng, spacing):
-    "Band, polarisations, looks and geometry for one scene; returns them with look azimuth, wind and its angle"
-    band = world.bands[0] if spacing >= world.band_limit else world.bands[1]
-    pols = world.polarisations[int(rng.integers(len(world.polarisations)))]
-    state, side = ('ascending', 'descending')[int(rng.integers(2))], ('right', 'right', 'right',
-                                                                      'left')[int(rng.integers(4))]
-    res = round(spacing*float(rng.uniform(1.2, 1.6)), 3)
-    sar = Sar('simulated', band, quantity='intensity', normalisation='sigma0', polarisations=pols,
-              incidence=round(float(rng.uniform(*world.incidence)), 1),
-              looks=float(world.looks[int(rng.integers(len(world.looks)))]), orbit_state=state, observation_direction=side, geometry='map',
-              pixel_spacing=(spacing, spacing), resolution=(res, res))
-    return sar, round(look_azimuth(state, side, float(rng.uniform(8, 16))),
-                      1), float(rng.uniform(2, 9)), float(rng.uniform(0, 180))
-
-def scene(seed: int, index: int, world: World = WORLD, size: int = 256, sar: bool = True) -> Scene:
-    "Scene `index` of the world at `seed`: the same for the same arguments; `sar=False` leaves the radar picture out"
+def scene(
+    seed: int, index: int,
+    world: World = WORLD,
+    size: int = 256,            # pixels a side; part of the seed: another size is another place
+    sar: bool = True,           # False leaves the radar picture out, which is most of the work
+) -> Scene:
+    "Scene `index` of a world: the same for the same arguments, whatever was drawn before"
     id = f'{world.name}-{seed}-{index:06d}'; rng = np.random.default_rng(seed_for(seed, id, 'scene', size))
-    weight = np.array([o[3] for o in world.layouts], float)
-    layout, low, high, _ = world.layouts[int(rng.choice(len(weight), p=weight/weight.sum()))]
-    spacing = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 2 if low < 3 else 1)   # even on a log scale
-    meta, look, wind, angle = _draw_sar(world, rng, spacing)
+    weights = np.array([o[3] for o in world.layouts], float)
+    layout, low, high, _ = world.layouts[int(rng.choice(len(weights), p=weights/weights.sum()))]
+    spacing = float(np.exp(rng.uniform(np.log(low), np.log(high))))            # even on a log scale
+    spacing = round(spacing, 2 if low < 3 else 1)
+    meta, look = draw_sar(world, rng, spacing); wind, angle = float(rng.uniform(2, 9)), float(rng.uniform(0, 180))
     count = int(rng.choice(len(world.counts), p=np.array(world.counts)/sum(world.counts)))
     c = Canvas(size, spacing, look, meta.incidence, rng); LAYOUTS[layout](c, count)
-    optical = camera_picture(c, float(rng.choice([rng.uniform(100, 134), rng.uniform(226, 260)])),
-                             float(rng.uniform(35, 60)))
+    sun = float(rng.uniform(100, 134) + 126*rng.integers(2))                   # morning or afternoon
+    optical = camera_picture(c, sun, float(rng.uniform(35, 60)))
+    caption = tell(c, layout, np.random.default_rng(seed_for(seed, id, 'caption', size)))
     boxes = tuple(sorted(c.boxes, key=lambda b: (b.category, b.y, b.x)))
     return Scene(id, layout, radar_picture(c, meta, wind, angle) if sar else {}, optical, c.cover, boxes, meta, look,
-                 tell(c, layout, np.random.default_rng(seed_for(seed, id, 'caption',
-                                                                size))), world.labelled(spacing), c.height)
+                 caption, world.labelled(spacing), c.height)
 
 # %% ../nbs/05_simulate.ipynb #83907963
 def degrade_optical(
@@ -1040,19 +1047,16 @@ def degrade_optical(
         out = out*(1 - .97*thick) + white*.97*thick
     return np.clip(out, 0, 255).astype(np.uint8)
 
-# %% ../nbs/05_simulate.ipynb #1a5a2160
+# %% ../nbs/05_simulate.ipynb #e2ecbb8a
 def to_record(s: Scene, optical_only: bool = False) -> Record:
     "The record of a scene; with `optical_only` the optical picture is the picture, its caption given"
-    size, common = len(s.mask), dict(width=len(s.mask), height=len(s.mask), source='simulated', scene=s.id,
-                                     licence='Apache-2.0', boxes=s.boxes,
-                                     mask=f'masks/{s.id}.png', mask_classes=s.mask_classes, labelled_classes=s.labelled_classes,
-                                     extra={'layout': s.layout, 'look_azimuth': s.look})
-    if optical_only:
-        return Record(f'{s.id}-optical', f'optical/{s.id}.png', modality='optical',
-                      sar=Sar(pixel_spacing=s.sar.pixel_spacing),
-                                   captions=(Caption(s.optical_caption, route='given'),), **common)
-    return Record(s.id, f'sar/{s.id}.tif', sar=s.sar, partners={'optical': f'optical/{s.id}.png'},
-                  optical_caption=s.optical_caption, **common)
+    common = dict(width=s.mask.shape[1], height=s.mask.shape[0], source='simulated', scene=s.id, licence='Apache-2.0',
+                  boxes=s.boxes, mask=f'masks/{s.id}.png', mask_classes=s.mask_classes,
+                  labelled_classes=s.labelled_classes, extra={'layout': s.layout, 'look_azimuth': s.look})
+    if not optical_only: return Record(s.id, f'sar/{s.id}.tif', sar=s.sar, optical_caption=s.optical_caption,
+                                       partners={'optical': f'optical/{s.id}.png'}, **common)
+    return Record(f'{s.id}-optical', f'optical/{s.id}.png', modality='optical', **common,
+                  sar=Sar(pixel_spacing=s.sar.pixel_spacing), captions=(Caption(s.optical_caption, route='given'),))
 
 def write_geotiff(path: str | Path, s: Scene) -> None:
     "One float32 band a polarisation, sigma0 linear, what it is in the tags; neither transform nor CRS"
@@ -1077,17 +1081,18 @@ def _write_scene(args):
         with atomic(folder/path, 'wb') as f: Image.fromarray(pixels).save(f, 'PNG')
     return record
 
-# %% ../nbs/05_simulate.ipynb #6b5eaf2c
+# %% ../nbs/05_simulate.ipynb #986eac77
 def coco(records: list[Record]) -> dict:
     "Boxes of `records` as a COCO dictionary"
     images = [dict(id=i, file_name=r.image, width=r.width, height=r.height) for i, r in enumerate(records, 1)]
     every = [(i, b) for i, r in enumerate(records, 1) for b in r.boxes]
     annotations = [dict(id=k, image_id=i, category_id=OBJECTS.index(b.category) + 1, bbox=[b.x, b.y, b.w, b.h],
-                        area=round(b.area, 2), iscrowd=0,
-                        segmentation=[[v for p in b.polygon for v in p]]) for k, (i, b) in enumerate(every, 1)]
-    return dict(images=images, annotations=annotations, categories=[dict(id=i, name=o) for i,
-                                                                    o in enumerate(OBJECTS, 1)])
+                        area=round(b.area, 2), iscrowd=0, segmentation=[[v for xy in b.polygon for v in xy]])
+                   for k, (i, b) in enumerate(every, 1)]
+    categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
+    return dict(images=images, annotations=annotations, categories=categories)
 
+# %% ../nbs/05_simulate.ipynb #748163d6
 def write_world(
     folder: str | Path,         # made if missing; files of the same names are replaced
     n: int,                     # how many scenes
@@ -1096,7 +1101,7 @@ def write_world(
     size: int = 256,            # pixels a side
     start: int = 0,             # index of the first scene: worlds with other starts share no scene
     optical_only: bool = False, # only the optical pictures, as captioned records of their own
-    workers: int = 1,           # processes; the bytes are the same for any number
+    workers: int = 1,           # processes; the same bytes for any number; scripts need `if __name__ == '__main__':`
 ) -> Path:                      # the records
     "Draw `n` scenes and write pictures, masks, `annotations.json` (COCO) and `records.jsonl`"
     from contextlib import nullcontext
@@ -1109,7 +1114,7 @@ def write_world(
     jobs = [(folder, seed, i, world, size, optical_only) for i in range(start, start + n)]
     with get_context('spawn').Pool(workers) if workers > 1 else nullcontext() as pool:
         done = map(_write_scene, jobs) if pool is None else pool.imap(_write_scene, jobs, chunksize=8)
-        records = list(tqdm(done, total=n, desc='scenes', disable=None))
+        records = list(tqdm(done, total=n, desc='scenes'))
     with atomic(folder/'annotations.json') as f: json.dump(coco(records), f)
     write_records(records, folder/'records.jsonl')
     return folder/'records.jsonl'

@@ -110,8 +110,8 @@ def test_six_faults_coco(some):
     with pytest.raises(BadInput): list(read_boxes(folder/'images', file))
 
 @pytest.mark.parametrize('spoil, words, lost', [
-    (lambda c: c['images'][3].update(id=c['images'][4]['id']), ['whose boxes cannot be told apart'], {3, 4}),
-    (lambda c: c['images'].append(dict(c['images'][3])), ['listed twice'], set()),
+    (lambda c: c['images'][3].update(id=c['images'][4]['id']), ['cannot be told apart'], {3, 4}),
+    (lambda c: c['images'].append(dict(c['images'][3])), ['are listed twice'], set()),
     (lambda c: c['images'].append({**c['images'][3], 'id': 9999}), ['described twice'], {3}),
     (lambda c: c['annotations'].append(dict(id=9999, image_id=8888, category_id=1, bbox=[1, 1, 5, 5])), ['image id 8888 is not'], set()),
     (lambda c: c['annotations'].append({**first_of(c, 3), 'id': 9999}), ['repeats the box'], set()),

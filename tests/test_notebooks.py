@@ -38,6 +38,7 @@ def shown(cell):
     for o in cell.get('outputs', []):
         if o.get('name') == 'stderr': continue
         data = o.get('data', {})
+        if any('widget' in kind for kind in data): continue        # progress bars, shown when a person watches
         if 'image/png' in data: figures.append(struct.unpack('>II', b64decode(data['image/png'])[16:24]))
         else: text.append(''.join(o.get('text') or data.get('text/plain') or ''))
     return re.sub(r' at 0x[0-9a-f]+', '', ''.join(text)).strip(), figures

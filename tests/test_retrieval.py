@@ -103,7 +103,7 @@ def test_equals_open_clip():
 # --- invariance --------------------------------------------------------------------------------------------------
 def test_blocks_and_order_do_not_matter():
     rng = np.random.default_rng(3)
-    images, texts = (np.sign(rng.normal(size=(150, 4))) for _ in range(2))   # 16 directions: exact sums, ties everywhere
+    images, texts = (np.sign(rng.normal(size=(150, 4))) for _ in range(2))   # 16 directions: exact sums, many ties
     keys = rng.integers(0, 20, 150)
     whole = recall(images, texts, keys=keys)
     for chunk in (1, 7, 64, 1000):

@@ -37,6 +37,7 @@ def bad_cell(cell, where, previous):
     if 'nbdev_export(' in cell.source: yield f'{where}: nbdev_export() belongs on the command line'
     if any(map(is_import, tree)) and not all(map(is_import, tree)): yield f'{where}: imports and other code in one cell'
     if any(o.output_type == 'error' for o in outputs): yield f'{where}: a saved error'
+    if any('widget-view' in kind for o in outputs for kind in o.get('data', {})): yield f'{where}: a saved widget or progress bar'
     if any(o.get('name') == 'stderr' for o in outputs): yield f'{where}: a saved warning or progress bar (stderr)'
     for text in list(texts(cell))[1:]:
         yield from (f'{where}: {what} in its output' for pattern, what in RESIDUE.items() if re.search(pattern, text))

@@ -6,7 +6,7 @@
 __all__ = ['INK', 'PALE', 'CARD', 'PARTS', 'safe_keys', 'fit', 'to_png', 'read_mask', 'finished', 'optical_partner', 'load',
            'statistics', 'save_figures', 'card', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #d5c2abf9
+# %% ../../nbs/22_build.ipynb #f653191d
 import hashlib, heapq, io, json, re, shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,24 +14,26 @@ from dataclasses import asdict, replace
 from pathlib import Path
 import numpy as np
 import sartext
-from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, images_of, read_records, seed_for, to_json,
-                             write_records)
-from .splits import (FRACTIONS, NEAR, SPLITS, Fingerprint, assign_splits, duplicate_groups, fingerprint, leakage, picture,
-                                    pictures_of, spread)
+from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
+                             read_records, seed_for, write_records)
+from .splits import (FRACTIONS, NEAR, SPLITS, Fingerprint, assign_splits, duplicate_groups,
+                                    fingerprint, leakage, picture, reason, spread)
 from .shards import OTHERS, SHARD, Sample, write_csv, write_parquet, write_tars
 
-# %% ../../nbs/22_build.ipynb #64a8a9f9
+# %% ../../nbs/22_build.ipynb #9d740cda
 def safe_keys(ids: Iterable[str]) -> dict[str, str]:
     "Id → a name that is safe in every file system and shard, unique, and the same whatever the order"
     ids = list(ids)
     clean = {i: re.sub(r'[^A-Za-z0-9_]+', '-', i).strip('-_')[:60] or 'picture' for i in ids}
     low = Counter(c.lower() for c in clean.values())
-    keys = {i: c if c == i and low[c.lower()] == 1 else f'{c}-{hashlib.sha256(i.encode()).hexdigest()[:8]}' for i, c in clean.items()}
+    keys = {i: c if c == i and low[c.lower()] == 1 else f'{c}-{hashlib.sha256(i.encode()).hexdigest()[:8]}'
+            for i, c in clean.items()}
     twice = [k for k, n in Counter(k.lower() for k in keys.values()).items() if n > 1]
-    if twice: raise BadInput(Problem('records', f'name {twice[0]}', 'two ids give the same file name', 'rename one of them'))
+    if twice:
+        raise BadInput(Problem('records', f'name {twice[0]}', 'two ids give the same file name', 'rename one of them'))
     return keys
 
-# %% ../../nbs/22_build.ipynb #f05f7a53
+# %% ../../nbs/22_build.ipynb #cda8bcc9
 def fit(width: int, height: int, size: int | None) -> tuple[int, int]:
     "Width and height shrunk so that the longer side is at most `size` pixels; never enlarged"
     f = min(1, size/max(width, height)) if size else 1
@@ -41,8 +43,10 @@ def to_png(array: np.ndarray, size: int | None = None, nearest: bool = False) ->
     "`array` as PNG, its longer side at most `size`; `nearest` keeps values as they are (masks)"
     from PIL import Image
     im = Image.fromarray(array)
-    if (want := fit(*im.size, size)) != im.size: im = im.resize(want, Image.Resampling.NEAREST if nearest else Image.Resampling.BOX)
-    f = io.BytesIO(); im.save(f, 'PNG')
+    if (want := fit(*im.size, size)) != im.size:
+        im = im.resize(want, Image.Resampling.NEAREST if nearest else Image.Resampling.BOX)
+    # speckle hardly compresses: as small as level 6, in 2/3 of the time
+    f = io.BytesIO(); im.save(f, 'PNG', compress_level=4)
     return f.getvalue()
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -51,40 +55,41 @@ def read_mask(path: str | Path) -> np.ndarray:
     with Image.open(path) as im:
         if im.mode not in ('1', 'L', 'P', 'I', 'I;16'): raise ValueError(f'mask of mode {im.mode}, not class numbers')
         a = np.asarray(im)
-    if a.min() < 0 or a.max() > 65535: raise ValueError(f'mask with values {a.min()} to {a.max()}, not class numbers from 0 to 65535')
+    if a.min() < 0 or a.max() > 65535:
+        raise ValueError(f'mask with values {a.min()} to {a.max()}, not class numbers from 0 to 65535')
     return a.astype('uint8' if a.max() < 256 else 'uint16')
 
-# %% ../../nbs/22_build.ipynb #cae581bf
+# %% ../../nbs/22_build.ipynb #a2eb6896
 def _sha(path): 
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
 def _job(record: Record, key: str, images: Path, out: Path, size: int | None) -> dict:
     "What `_make` needs to know of one record"
-    sources = {'image': (record.image, dict(modality=record.modality, quantity=record.sar.quantity, normalisation=record.sar.normalisation))}
+    sources = {'image': (record.image, dict(modality=record.modality, quantity=record.sar.quantity,
+                                            normalisation=record.sar.normalisation))}
     for name in OTHERS:
         path = record.mask if name == 'mask' else record.partners.get(name)
         if path: sources[name] = (path, dict(modality='optical' if name == 'optical' else 'sar'))
-    return dict(id=record.id, key=key, sources=sources, images=str(images), out=str(out), size=size, want=(record.width, record.height))
+    return dict(id=record.id, key=key, sources=sources, images=str(images), out=str(out), size=size,
+                want=(record.width, record.height))
 
 def _done(note: Path, job: dict) -> dict | None:
     "What an earlier run noted of this job, where it still holds"
     try:
         made = json.loads(note.read_text(encoding='utf-8'))
         same = made['how'] == json.loads(json.dumps([job['sources'], job['size'], job['want'], sartext.__version__]))
-        same = same and all(_sha(Path(job['images'])/path) == made['prints'][path][0] for path, _ in job['sources'].values() if path in made['prints'])
+        same = same and all(_sha(Path(job['images'])/path) == made['prints'][path][0]
+                            for path, _ in job['sources'].values() if path in made['prints'])
         return made if same and all(_sha(Path(job['out'])/name) == sha for name, sha in made['files'].items()) else None
     except (OSError, ValueError, KeyError, TypeError): return None
 
-# %% ../../nbs/22_build.ipynb #ba0bd973
-def _reason(e: Exception) -> str:
-    "What went wrong, without the path, which the problem names already"
-    return e.problem.reason if isinstance(e, BadInput) else e.strerror if isinstance(e, OSError) and e.strerror else f'{type(e).__name__}: {e}'
-
+# %% ../../nbs/22_build.ipynb #0079dd92
 def _make(job: dict) -> dict:
-    "Write the PNGs of one record; returns {'files', 'prints', 'size', 'faults'}, 'size' None where the picture itself is at fault"
+    "Write the PNGs of one record; {'files', 'prints', 'size', 'faults'}, 'size' None where the picture is at fault"
     out, note = Path(job['out']), Path(job['out'])/'.work'/f"{job['key']}.json"
     if made := _done(note, job): return made
-    made = dict(how=[job['sources'], job['size'], job['want'], sartext.__version__], files={}, prints={}, size=None, faults=[])
+    made = dict(how=[job['sources'], job['size'], job['want'], sartext.__version__], files={}, prints={}, size=None,
+                faults=[])
     for name, (path, how) in job['sources'].items():
         full = Path(job['images'])/path
         try:
@@ -94,7 +99,8 @@ def _make(job: dict) -> dict:
             png = to_png(a, job['size'], nearest=name == 'mask')
             made['prints'][path] = list(asdict(fingerprint(full, a)).values())
         except (BadInput, OSError, ValueError, SyntaxError) as e:        # Pillow raises SyntaxError for a broken PNG
-            made['faults'].append([path, f"record {job['id']}", f'{name} cannot be used: {_reason(e)}', "replace the file, or pass on_error='skip'"])
+            made['faults'].append([path, f"record {job['id']}", f'{name} cannot be used: {reason(e, full)}',
+                                   "replace the file, or pass on_error='skip'"])
             if name == 'image': return made
             continue
         target = f"images/{job['key']}.png" if name == 'image' else f"images/{job['key']}.{name}.png"
@@ -105,7 +111,7 @@ def _make(job: dict) -> dict:
         with atomic(note) as f: f.write(json.dumps(made))
     return made
 
-# %% ../../nbs/22_build.ipynb #10ead9f1
+# %% ../../nbs/22_build.ipynb #ddcfb277
 def _scaled(box: Box, sx: float, sy: float) -> Box:
     polygon = box.polygon and tuple((x*sx, y*sy) for x, y in box.polygon)
     return replace(box, x=box.x*sx, y=box.y*sy, w=box.w*sx, h=box.h*sy, polygon=polygon)
@@ -116,28 +122,43 @@ def finished(record: Record, key: str, split: str, made: dict) -> Record:
     sx, sy = w/record.width, h/record.height
     if (sx, sy) != (1, 1):
         spacing = sar.pixel_spacing and (sar.pixel_spacing[0]/sx, sar.pixel_spacing[1]/sy)
-        record, sar = replace(record, boxes=tuple(_scaled(b, sx, sy) for b in record.boxes)), replace(sar, pixel_spacing=spacing)
+        record = replace(record, boxes=tuple(_scaled(b, sx, sy) for b in record.boxes))
+        sar = replace(sar, pixel_spacing=spacing)
     others = {name: path for name in OTHERS if (path := f'images/{key}.{name}.png') in made['files']}
     mask = others.pop('mask', None)
-    return replace(record, image=f'images/{key}.png', width=w, height=h, split=split, sar=sar, mask=mask, partners=others)
+    return replace(record, image=f'images/{key}.png', width=w, height=h, split=split, sar=sar, mask=mask,
+                   partners=others)
 
-# %% ../../nbs/22_build.ipynb #801c3e5a
+# %% ../../nbs/22_build.ipynb #a8f58184
 def _whole(data_dir: str | Path) -> Path:
     "The folder, if it holds a finished data set"
     data_dir = Path(data_dir)
     if not (data_dir/'manifest.json').exists():
-        raise BadInput(Problem(str(data_dir), '', 'holds no manifest.json, so no finished data set', 'run `sartext build` (again): it goes on where it stopped'))
+        raise BadInput(Problem(str(data_dir), '', 'holds no manifest.json, so no finished data set',
+                               'run `sartext build` (again): it goes on where it stopped'))
     return data_dir
 
 def optical_partner(record: Record) -> Record:
     "The optical partner of SAR `record` as a record of its own, same scene and split"
     said = (Caption(record.optical_caption, route='given'),) if record.optical_caption else ()
-    return replace(record, id=f'{record.id}.optical', image=record.partners['optical'], modality='optical', sar=Sar(), boxes=(), mask=None,
+    return replace(record, id=f'{record.id}.optical', image=record.partners['optical'], modality='optical', sar=Sar(),
+                   boxes=(), mask=None,
                    mask_classes={}, partners={}, optical_caption='', captions=said, questions=(), extra={})
 
-def _of(records: Iterable[Record], split: str, modality: str) -> Iterator[Record]:
+def _in(data_dir: Path, split: str) -> Iterator[Record]:
+    "The records of one split; a line that cannot be of it is not even parsed"
+    mark = f'"split":"{split}"'                                         # as `to_json` writes it
+    with open(data_dir/'records.jsonl', encoding='utf-8') as f:
+        for n, line in enumerate(f, 1):
+            if mark not in line: continue
+            try: r = from_dict(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError) as e:
+                raise BadInput(Problem('records.jsonl', f'line {n}', str(e),
+                                       'the file was changed: build the data set again')) from e
+            if r.split == split: yield r
+
+def _of(records: Iterable[Record], modality: str) -> Iterator[Record]:
     for r in records:
-        if r.split != split: continue
         if r.modality == modality: yield r
         elif modality == 'optical' and r.optical_caption and 'optical' in r.partners: yield optical_partner(r)
 
@@ -150,29 +171,37 @@ def load(
     if split not in SPLITS: raise ValueError(f'split is {split!r}; use one of {SPLITS}')
     if modality not in ('sar', 'optical'): raise ValueError(f"modality is {modality!r}; use 'sar' or 'optical'")
     data_dir = _whole(data_dir)
-    return ((r, (data_dir/r.image).read_bytes()) for r in _of(read_records(data_dir/'records.jsonl'), split, modality))
+    return ((r, (data_dir/r.image).read_bytes()) for r in _of(_in(data_dir, split), modality))
 
-# %% ../../nbs/22_build.ipynb #ff7a2da5
+# %% ../../nbs/22_build.ipynb #7280d69e
 def statistics(records: Iterable[Record]) -> dict:
     "Counts and text statistics of a stream of records"
-    count = {k: Counter() for k in ('split', 'source', 'category', 'kind', 'route', 'licence', 'objects', 'polarisation', 'band', 'modality', 'facts')}
+    count = {k: Counter() for k in ('split', 'source', 'category', 'kind', 'route', 'licence', 'objects',
+                                    'polarisation', 'band', 'modality', 'facts')}
     words, lengths, texts, number = set(), {}, Counter(), {'spacing': [], 'incidence': []}
     where, extra = np.zeros((24, 24), int), Counter()
     for r in records:
-        count['split'][r.split, r.modality] += 1; count['source'][r.source or 'not named'] += 1; count['licence'][r.licence or 'not stated'] += 1
-        count['modality'][r.modality] += 1; count['objects'][len(r.boxes)] += r.modality == 'sar'; count['category'].update(b.category for b in r.boxes)
-        count['polarisation'][' '.join(r.sar.polarisations or ('not known',))] += 1; count['band'][r.sar.band or 'not known'] += 1
-        for b in r.boxes: where[min(23, max(0, int(b.center[1]/r.height*24))), min(23, max(0, int(b.center[0]/r.width*24)))] += 1
+        count['split'][r.split, r.modality] += 1; count['source'][r.source or 'not named'] += 1
+        count['licence'][r.licence or 'not stated'] += 1
+        count['modality'][r.modality] += 1; count['objects'][len(r.boxes)] += r.modality == 'sar'
+        count['category'].update(b.category for b in r.boxes)
+        count['polarisation'][' '.join(r.sar.polarisations or ('not known',))] += 1
+        count['band'][r.sar.band or 'not known'] += 1
+        for b in r.boxes:
+            where[min(23, max(0, int(b.center[1]/r.height*24))), min(23, max(0, int(b.center[0]/r.width*24)))] += 1
         for k, v in (('spacing', r.spacing), ('incidence', r.sar.incidence)): number[k] += [v] if v is not None else []
         for c in r.captions:
             said = re.findall(r"[a-z0-9'-]+", c.text.lower())
             count['kind'][c.kind] += 1; count['route'][c.route] += 1; count['facts'].update(f.kind for f in c.facts)
-            texts[hashlib.sha256(c.text.encode()).digest()] += 1; words.update(said); lengths.setdefault(c.kind, Counter())[len(said)] += 1
-        extra.update(captionless=not r.captions, questions=len(r.questions), partners=len(r.partners), masks=r.mask is not None)
-    return dict(count=count, lengths=lengths, texts=len(texts), captions=texts.total(), words=len(words), where=where, extra=extra,
-                numbers={k: [float(f(v)) for f in (min, np.median, max)] + [len(v)] if v else None for k, v in number.items()})
+            texts[hashlib.sha256(c.text.encode()).digest()] += 1; words.update(said)
+            lengths.setdefault(c.kind, Counter())[len(said)] += 1
+        extra.update(captionless=not r.captions, questions=len(r.questions), partners=len(r.partners),
+                     masks=r.mask is not None)
+    numbers = {k: [float(f(v)) for f in (min, np.median, max)] + [len(v)] if v else None for k, v in number.items()}
+    return dict(count=count, lengths=lengths, texts=len(texts), captions=texts.total(), words=len(words), where=where,
+                extra=extra, numbers=numbers)
 
-# %% ../../nbs/22_build.ipynb #1e40f449
+# %% ../../nbs/22_build.ipynb #bca5e8f0
 INK, PALE = '#1f4e79', '#9dc3e6'
 
 def _bars(ax, counts: Counter, most=15):
@@ -182,8 +211,10 @@ def _bars(ax, counts: Counter, most=15):
 
 def _columns(ax, counts: Counter, label):
     top = max(counts); step = max(1, -(-(top + 1)//40))                     # at most forty columns
-    ax.bar(*zip(*Counter({k//step*step: 0 for k in range(top + 1)} | dict(_binned(counts, step))).items()), width=.85*step, color=INK)
-    ax.set_xlabel(label + (f' (in steps of {step})' if step > 1 else '')); ax.set_ylabel('images'); ax.set_title('Objects in an image')
+    ax.bar(*zip(*Counter({k//step*step: 0 for k in range(top + 1)} | dict(_binned(counts, step))).items()),
+           width=.85*step, color=INK)
+    ax.set_xlabel(label + (f' (in steps of {step})' if step > 1 else '')); ax.set_ylabel('images')
+    ax.set_title('Objects in an image')
 
 def _binned(counts, step):
     out = Counter()
@@ -197,98 +228,128 @@ def _lengths(ax, lengths):
     ax.set_xlabel('words'); ax.set_ylabel('captions'); ax.set_title('Length of the captions'); ax.legend(frameon=False)
 
 def _positions(ax, where):
-    im = ax.imshow(where, cmap='Blues', extent=(0, 3, 3, 0), vmin=0); ax.figure.colorbar(im, ax=ax, shrink=.8, label='objects')
+    im = ax.imshow(where, cmap='Blues', extent=(0, 3, 3, 0), vmin=0)
+    ax.figure.colorbar(im, ax=ax, shrink=.8, label='objects')
     for k in (1, 2): ax.axhline(k, color='w', lw=1); ax.axvline(k, color='w', lw=1)
-    ax.set_xticks([.5, 1.5, 2.5], ['left', 'center', 'right']); ax.set_yticks([.5, 1.5, 2.5], ['top', 'center', 'bottom'])
+    ax.set_xticks([.5, 1.5, 2.5], ['left', 'center', 'right'])
+    ax.set_yticks([.5, 1.5, 2.5], ['top', 'center', 'bottom'])
     ax.tick_params(length=0); ax.set_title('Where the objects are')
 
-# %% ../../nbs/22_build.ipynb #4bd4b816
-def _sheet(ax, record: Record, png: bytes):
-    "One picture of the sample sheet: boxes and first caption"
+# %% ../../nbs/22_build.ipynb #07bff29d
+def _lines(record: Record) -> list[str]:
+    "First caption of `record`, wrapped for the sample sheet"
     import textwrap
+    lines = textwrap.wrap(record.captions[0].text.replace('$', r'\$'), 40)
+    return lines[:7] + ['…'][:len(lines) > 7]
+
+def _sheet(fig, sheet: Sequence[tuple[Record, bytes]], rows: int, tall: float, deep: float) -> None:
+    "Pictures with boxes, captions below; `tall` and `deep` are the inches of a picture and of a caption"
     from PIL import Image
     from matplotlib.patches import Rectangle
-    ax.imshow(np.asarray(Image.open(io.BytesIO(png))), cmap='gray', vmin=0, vmax=255); ax.set_xticks([]); ax.set_yticks([]); ax.set_anchor('N')
-    for b in record.boxes: ax.add_patch(Rectangle((b.x, b.y), b.w, b.h, fill=False, ec='#ffb000', lw=1))
-    lines = textwrap.wrap(record.captions[0].text.replace('$', r'\$'), 38)
-    ax.set_xlabel('\n'.join(lines[:5] + ['…'][:len(lines) > 5]), fontsize=8, loc='left')
+    axes = fig.subplots(2*rows, 4, squeeze=False, height_ratios=[tall, deep]*rows).reshape(rows, 2, 4)
+    for ax in axes.ravel(): ax.axis('off')
+    for k, (record, png) in enumerate(sheet):
+        ax, below = axes[k//4, :, k % 4]
+        ax.imshow(np.asarray(Image.open(io.BytesIO(png))), cmap='gray', vmin=0, vmax=255); ax.set_anchor('S')
+        for b in record.boxes: ax.add_patch(Rectangle((b.x, b.y), b.w, b.h, fill=False, ec='#ffb000', lw=1))
+        below.text(0, 1, '\n'.join(_lines(record)), fontsize=8, va='top', transform=below.transAxes)
 
+# %% ../../nbs/22_build.ipynb #c492be02
 def save_figures(stats: dict, sheet: Sequence[tuple[Record, bytes]], folder: str | Path) -> list[str]:
     "Draw the figures of the data set card into `folder`; the same bytes for the same data"
     import matplotlib as mpl
     from matplotlib.figure import Figure
     count, drawn = stats['count'], []
-    plots = [('categories', _bars, count['category'], ()), ('objects', _columns, count['objects'] if count['category'] else None, ('objects',)),
-             ('captions', _lengths, stats['lengths'], ()), ('positions', _positions, stats['where'] if stats['where'].any() else None, ())]
+    plots = [('categories', _bars, count['category'], ()),
+             ('objects', _columns, count['objects'] if count['category'] else None, ('objects',)),
+             ('captions', _lengths, stats['lengths'], ()),
+             ('positions', _positions, stats['where'] if stats['where'].any() else None, ())]
     with mpl.rc_context():
         mpl.rcdefaults(); mpl.rcParams.update({'axes.spines.top': False, 'axes.spines.right': False, 'font.size': 9})
         for name, plot, data, more in plots:
             if data is None or not len(data): continue
             height = max(2.2, .6 + .26*min(15, len(data))) if name == 'categories' else 4 if name == 'positions' else 3
-            fig = Figure(figsize=(6, height), layout='constrained'); plot(fig.subplots(), data, *more); drawn.append((name, fig))
+            fig = Figure(figsize=(5 if name == 'positions' else 6, height), layout='constrained')
+            plot(fig.subplots(), data, *more); drawn.append((name, fig))
         if sheet:
             rows = -(-len(sheet)//4)
-            fig = Figure(figsize=(11, 3.4*rows), layout='constrained'); axes = fig.subplots(rows, 4, squeeze=False).ravel()
-            for ax, (r, png) in zip(axes, sheet): _sheet(ax, r, png)
-            for ax in axes[len(sheet):]: ax.axis('off')
+            tall = 2.65*min(1.5, max(r.height/r.width for r, _ in sheet))
+            deep = .25 + .15*max(len(_lines(r)) for r, _ in sheet)
+            fig = Figure(figsize=(11, rows*(tall + deep)), layout='constrained'); _sheet(fig, sheet, rows, tall, deep)
             drawn.append(('samples', fig))
         for name, fig in drawn:
-            with atomic(Path(folder)/f'{name}.png', 'wb') as f: fig.savefig(f, format='png', dpi=100, metadata={'Software': None})
+            with atomic(Path(folder)/f'{name}.png', 'wb') as f:
+                fig.savefig(f, format='png', dpi=100, metadata={'Software': None})
     return [f'{name}.png' for name, _ in drawn]
 
-# %% ../../nbs/22_build.ipynb #edc2503a
+# %% ../../nbs/22_build.ipynb #2443fbb6
 def _table(head: Sequence[str], rows: Iterable[Sequence]) -> str:
     "A Markdown table, numbers to the right"
     rows = [[f'{v:,}' if isinstance(v, int) else str(v).replace('|', r'\|') for v in row] for row in rows]
-    marks = ['---:' if rows and all(re.fullmatch(r'[\d,.]+', row[k]) for row in rows) else '---' for k in range(len(head))]
+    marks = ['---:' if rows and all(re.fullmatch(r'[\d,.]+', row[k]) for row in rows) else '---'
+             for k in range(len(head))]
     return '\n'.join(f"| {' | '.join(line)} |" for line in ([*head], marks, *rows))
 
 def _front(stats: dict, files: Iterable[str]) -> str:
     "The YAML head of the card: licence, size, and which file is which split"
     licences, n = list(stats['count']['licence']), sum(stats['count']['modality'].values())
-    spdx = licences[0].lower() if len(licences) == 1 and re.fullmatch(r'[A-Za-z]+-?[\w.-]*\d[\w.-]*|MIT', licences[0]) else 'other'
-    size = next((name for top, name in ((1e3, 'n<1K'), (1e4, '1K<n<10K'), (1e5, '10K<n<100K'), (1e6, '100K<n<1M')) if n < top), 'n>1M')
+    known = len(licences) == 1 and re.fullmatch(r'[A-Za-z]+-?[\w.-]*\d[\w.-]*|MIT', licences[0])
+    spdx = licences[0].lower() if known else 'other'
+    size = next((name for top, name in ((1e3, 'n<1K'), (1e4, '1K<n<10K'), (1e5, '10K<n<100K'), (1e6, '100K<n<1M'))
+                 if n < top), 'n>1M')
     tasks = ['image-to-text'] + ['visual-question-answering']*bool(stats['extra']['questions'])
-    lines = ['---', f'license: {spdx}', 'language:', '- en', 'task_categories:', *(f'- {t}' for t in tasks), 'tags:', '- sar', '- remote-sensing',
+    lines = ['---', f'license: {spdx}', 'language:', '- en', 'task_categories:', *(f'- {t}' for t in tasks), 'tags:',
+             '- sar', '- remote-sensing',
              'size_categories:', f'- {size}', 'configs:']
     files = list(files)
     for config, prefix in (('sar', ''), ('optical', 'optical-')):
         here = [s for s in SPLITS if any(f.startswith(f'parquet/{prefix}{s}-') for f in files)]
         if here: lines += [f'- config_name: {config}', '  data_files:']
-        for s in here: lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
+        for s in here:
+            lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
     return '\n'.join([*lines, '---', ''])
 
-# %% ../../nbs/22_build.ipynb #1847d12d
+# %% ../../nbs/22_build.ipynb #d01e0155
 def _summary(stats: dict) -> str:
     "The tables of the card"
     count, extra = stats['count'], stats['extra']
     splits = [(s, count['split'][s, 'sar'], count['split'][s, 'optical']) for s in SPLITS]
-    parts = [_table(('split', 'SAR images', 'optical images'), splits), _table(('source', 'images'), count['source'].most_common())]
+    parts = [_table(('split', 'SAR images', 'optical images'), splits),
+             _table(('source', 'images'), count['source'].most_common())]
     if count['category']: parts.append(_table(('category', 'objects'), count['category'].most_common()))
     if count['kind']:
         mean = {k: sum(n*c for n, c in v.items())/v.total() for k, v in stats['lengths'].items()}
-        parts.append(_table(('captions', 'number', 'words, mean'), [(k, n, f'{mean[k]:.1f}') for k, n in sorted(count['kind'].items())]))
+        parts.append(_table(('captions', 'number', 'words, mean'),
+                            [(k, n, f'{mean[k]:.1f}') for k, n in sorted(count['kind'].items())]))
         parts.append(_table(('route', 'captions'), sorted(count['route'].items())))
         share = stats['texts']/stats['captions']
-        parts.append(f"{stats['texts']:,} of {stats['captions']:,} captions are different texts ({share:.1%}), from {stats['words']:,} different words. "
-                     'Images that share their text cap what retrieval can reach: report recall with ties and equal facts counted.')
-    rows = [(name, unit, *(f'{v:g}' for v in got[:3]), got[3]) for name, unit in (('spacing', 'm'), ('incidence', '°')) if (got := stats['numbers'][name])]
+        parts.append(f"{stats['texts']:,} of {stats['captions']:,} captions are different texts ({share:.1%}), from "
+                     f"{stats['words']:,} different words. Images that share their text cap what retrieval can reach: "
+                     'report recall with ties and equal facts counted.')
+    rows = [(name, unit, *(f'{v:g}' for v in got[:3]), got[3])
+            for name, unit in (('spacing', 'm'), ('incidence', '°')) if (got := stats['numbers'][name])]
     if rows: parts.append(_table(('known of the images', 'unit', 'least', 'median', 'most', 'images'), rows))
     parts += [_table((name, 'images'), count[name].most_common(10)) for name in ('polarisation', 'band')]
-    parts.append(f"{extra['captionless']:,} images without a caption · {extra['questions']:,} questions · {extra['partners']:,} partners · {extra['masks']:,} masks")
+    parts.append(f"{extra['captionless']:,} images without a caption · {extra['questions']:,} questions · "
+                 f"{extra['partners']:,} partners · {extra['masks']:,} masks")
     return '\n\n'.join(parts)
 
-# %% ../../nbs/22_build.ipynb #fbc95beb
+# %% ../../nbs/22_build.ipynb #9f158a65
 def _split_words(parameters: dict, duplicates, leaks, moved: int) -> str:
     "How the split was made and what was found"
     f, why = parameters['fractions'], Counter(w for g in duplicates for w in g.why)
-    looks = f"two perceptual hashes at most {parameters['threshold']} of 256 bits apart" if parameters['threshold'] is not None else 'exact copies only'
+    bits, largest = parameters['threshold'], max((len(g.ids) for g in duplicates), default=0)
+    looks = 'none sought' if bits is None else f'two perceptual hashes at most {bits} of 256 bits apart'
     found = ', '.join(f'{n} by {w}' for w, n in sorted(why.items())) or 'none'
-    lines = [f"Images of one scene, copies (bytes or decoded pixels), look-alikes ({looks}) and partners form a group, over both modalities. A group goes to one split as a "
-             f"whole, by a hash of seed {parameters['seed']} and its name: {f[0]:g} train, {f[1]:g} val, {f[2]:g} test, up to chance. Splits that records came with are kept.",
-             f"- Groups of duplicates found: {len(duplicates)} ({found}); the largest holds {max((len(g.ids) for g in duplicates), default=0)} records.",
-             f"- Records moved because their given split leaked: {moved}.", f"- Groups that straddle two splits after the split: {len(leaks)}."]
-    return '\n'.join(lines + [f"  - {', '.join(g.ids[:8])}{' …' if len(g.ids) > 8 else ''} ({', '.join(g.why)})" for g in duplicates[:20]])
+    lines = [f"Images of one scene, copies (bytes or decoded pixels), look-alikes ({looks}) and partners form a group, "
+             "over both modalities. A group goes to one split as a whole, by a hash of "
+             f"seed {parameters['seed']} and its name: {f[0]:g} train, {f[1]:g} val, {f[2]:g} test, up to chance. "
+             'Splits that records came with are kept.', '',
+             f"- Groups of duplicates found: {len(duplicates)} ({found}); the largest holds {largest} records.",
+             f"- Records moved because their given split leaked: {moved}.",
+             f"- Groups that straddle two splits after the split: {len(leaks)}."]
+    return '\n'.join(lines + [f"  - {', '.join(g.ids[:8])}{' …' if len(g.ids) > 8 else ''} ({', '.join(g.why)})"
+                              for g in duplicates[:20]])
 
 CARD = """# {title}
 
@@ -315,34 +376,42 @@ The captions were written by sartext from the sources' annotations; the images s
 ## How to read it
 
 - `records.jsonl`: one record a line, with boxes, captions, the facts they state and the rules that wrote them.
-- `datasets.load_dataset(FOLDER, 'sar')`; WebDataset shards in `webdataset/`; for open_clip, from this folder, `--train-data csv/train.csv`.
+- `datasets.load_dataset(FOLDER, 'sar')`; WebDataset shards in `webdataset/`.
+- open_clip, run from this folder: `--train-data csv/train.csv`.
 - `manifest.json` holds the parameters and the SHA-256 of every file.
 
 ## Known limits
 
-- Images are 8-bit pictures for the eye (logarithm and percentile stretch where the source was not 8-bit), not calibrated backscatter.
-- "left" and "top" are of the image, not of the compass. Absence of an object is only known for the classes a source labels.
-- Overlapping crops are kept together only where records name their scene; mirrored or turned copies are not found by their looks.
+- Images are 8 bits for the eye (logarithm and percentile stretch where the source was not), not calibrated backscatter.
+- "left" and "top" are of the image, not of the compass.
+- Absence of an object is only known for the classes a source labels.
+- Overlapping crops are kept together only where records name their scene.
+- Mirrored or turned copies are not found by their looks, nor is every scene that was imaged twice.
 - {unlabelled}
 """
 
-# %% ../../nbs/22_build.ipynb #558d49d8
-def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str], title: str = 'A SAR image and text data set') -> str:
+# %% ../../nbs/22_build.ipynb #b5cd4ac0
+def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str],
+         title: str = 'A SAR image and text data set') -> str:
     "The data set card, README.md"
     files = list(files); drawn = [f for f in files if f.startswith('figures/') and f != 'figures/samples.png']
     licences = _table(('licence', 'images'), stats['count']['licence'].most_common())
-    note = f"{stats['count']['licence']['not stated']:,} images come without a stated licence: ask their source before passing them on." \
-        if stats['count']['licence']['not stated'] else 'Licences are as the records state them; check them at the source.'
+    bare = stats['count']['licence']['not stated']
+    note = f'{bare:,} images come without a stated licence: ask their source before passing them on.' if bare else \
+        'Licences are as the records state them; check them at the source.'
     text = CARD if 'figures/samples.png' in files else CARD.replace('![Samples](figures/samples.png)\n\n', '')
-    return _front(stats, files) + '\n' + text.format(title=title, version=sartext.__version__, summary=_summary(stats), licences=licences, unlabelled=note,
-        figures='\n'.join(f'![{Path(f).stem}]({f})' for f in drawn), split=_split_words(parameters, duplicates, leaks, moved))
+    return _front(stats, files) + '\n' + text.format(
+        title=title, version=sartext.__version__, summary=_summary(stats), licences=licences, unlabelled=note,
+        figures='\n'.join(f'![{Path(f).stem}]({f})' for f in drawn),
+        split=_split_words(parameters, duplicates, leaks, moved))
 
-# %% ../../nbs/22_build.ipynb #dc9431e5
+# %% ../../nbs/22_build.ipynb #a5042564
 PARTS = ('images', 'webdataset', 'parquet', 'csv', 'figures')
 
 def _own(out: Path) -> None:
     "Make the folder ours, or refuse it; from here on it is unfinished until the manifest is written"
-    if out.exists() and (not out.is_dir() or any(out.iterdir()) and not ((out/'manifest.json').exists() or (out/'.work').exists())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())
+                         and not ((out/'manifest.json').exists() or (out/'.work').exists())):
         raise BadInput(Problem(str(out), '', 'holds other files', 'give a new or an empty folder'))
     (out/'.work').mkdir(parents=True, exist_ok=True)
     (out/'manifest.json').unlink(missing_ok=True)
@@ -356,33 +425,34 @@ def _tidy(out: Path, files: dict) -> None:
 
 def _light(record: Record) -> Record:
     "What the split needs of a record, so that a million of them fit in memory"
-    return replace(record, boxes=(), captions=(), questions=(), mask_classes={}, labelled_classes=(), extra={}, optical_caption='')
+    return replace(record, boxes=(), captions=(), questions=(), mask_classes={}, labelled_classes=(), extra={},
+                   optical_caption='')
 
-# %% ../../nbs/22_build.ipynb #220de1ea
-def _samples(out: Path, split: str, modality: str, key_of: dict) -> Iterator[Sample]:
+# %% ../../nbs/22_build.ipynb #064c285b
+def _samples(out: Path, split: str, modality: str) -> Iterator[Sample]:
     "The samples of one split and modality, from the finished records and PNGs"
-    for r in read_records(out/'records.jsonl'):
-        if (r.split, r.modality) != (split, modality): continue
+    for r in _in(out, split):
+        if r.modality != modality: continue
         others = dict(r.partners) | ({'mask': r.mask} if r.mask else {})
-        yield Sample(key_of[r.id], r, (out/r.image).read_bytes(), {k: (out/p).read_bytes() for k, p in sorted(others.items())})
+        yield Sample(Path(r.image).stem, r, (out/r.image).read_bytes(),
+                     {k: (out/p).read_bytes() for k, p in sorted(others.items())})
 
 def _export(job: tuple) -> list[str]:
     "Write one split of one modality in one format; the files written"
     out, split, modality, form, shard = job
     out, name = Path(out), split if modality == 'sar' else f'optical-{split}'
     if form == 'csv':
-        rows = ((r.image, c.text) for r in _of(read_records(out/'records.jsonl'), split, modality) for c in r.captions)
+        rows = ((r.image, c.text) for r in _of(_in(out, split), modality) for c in r.captions)
         return [f'csv/{name}.csv'] if write_csv(rows, out/f'csv/{name}.csv') else []
-    key_of = {r.id: Path(r.image).stem for r in read_records(out/'records.jsonl')}
     write = write_tars if form == 'webdataset' else write_parquet
-    return [f'{form}/{p.name}' for p in write(_samples(out, split, modality, key_of), out/form, name, shard)]
+    return [f'{form}/{p.name}' for p in write(_samples(out, split, modality), out/form, name, shard)]
 
 def _choose(records: Iterable[Record], seed: int, most: int = 12) -> list[Record]:
     "A few SAR records with captions, chosen by seed and id"
     said = ((seed_for(seed, 'sheet', r.id), r.id, r) for r in records if r.captions and r.modality == 'sar')
     return [r for *_, r in heapq.nsmallest(most, said, key=lambda t: t[:2])]
 
-# %% ../../nbs/22_build.ipynb #b2b6173c
+# %% ../../nbs/22_build.ipynb #41aff3a5
 def _pictures(records, keys, images, out, size, workers, problems) -> dict[str, dict]:
     "Id → what `_make` made, for the records whose picture could be used"
     jobs = [_job(r, keys[r.id], images, out, size) for r in records]
@@ -390,21 +460,60 @@ def _pictures(records, keys, images, out, size, workers, problems) -> dict[str, 
     for r, got in zip(records, spread(_make, jobs, workers, 'pictures')):
         for fault in got['faults']: problems.add(*fault)
         if got['size']: made[r.id] = got
-    if not made: raise BadInput(Problem(str(images), '', 'no record has a picture that can be used', 'check the picture folder (images=…)'))
+    if not made:
+        raise BadInput(Problem(str(images), '', 'no record has a picture that can be used',
+                               'check the picture folder (images=…)'))
     return made
 
 def _finish(out: Path, files: dict, parameters: dict, stats: dict, source: str, problems: Problems) -> dict:
     "Tidy up and write the manifest, last of all"
-    counts = dict(images=sum(stats['count']['modality'].values()), captions=stats['captions'], questions=stats['extra']['questions'], problems=len(problems),
+    counts = dict(images=sum(stats['count']['modality'].values()), captions=stats['captions'],
+                  questions=stats['extra']['questions'], problems=len(problems),
                   splits={s: stats['count']['split'][s, 'sar'] + stats['count']['split'][s, 'optical'] for s in SPLITS},
-                  categories=dict(sorted(stats['count']['category'].items())), kinds=dict(sorted(stats['count']['kind'].items())))
+                  categories=dict(sorted(stats['count']['category'].items())),
+                  kinds=dict(sorted(stats['count']['kind'].items())))
     _tidy(out, files)
-    manifest = dict(sartext=sartext.__version__, parameters=parameters, records=source, counts=counts, files=dict(sorted(files.items())))
+    manifest = dict(sartext=sartext.__version__, parameters=parameters, records=source, counts=counts,
+                    files=dict(sorted(files.items())))
     with atomic(out/'manifest.json') as f: f.write(json.dumps(manifest, indent=1, ensure_ascii=False) + '\n')
     shutil.rmtree(out/'.work')
     return manifest
 
-# %% ../../nbs/22_build.ipynb #09f5c80b
+# %% ../../nbs/22_build.ipynb #5ffc2827
+def _present(records: Iterable[Record]) -> list[tuple[str, str]]:
+    "(split, modality) that have something to write; optical partners with words count as optical"
+    found = {(r.split, m) for r in records for m in {r.modality, *(['optical'] if 'optical' in r.partners else [])}}
+    return sorted(found, key=lambda sm: (SPLITS.index(sm[0]), sm[1] == 'optical'))
+
+def _write(records, out, split, given, keys, made, prints, parameters, workers, problems, title) -> dict:
+    "The second half of `build`: everything that needs the split"
+    where = {r.id: r.split for r in split}
+    final = (finished(r, keys[r.id], where[r.id], made[r.id]) for r in read_records(records, Problems('skip'))
+             if r.id in where)
+    write_records(final, out/'records.jsonl')
+    files = {name for i in where for name in made[i]['files']}
+    jobs = [(str(out), s, m, form, parameters['shard'])
+            for s, m in _present(split) for form in ('webdataset', 'parquet', 'csv')]
+    for new in spread(_export, jobs, workers, 'shards'): files |= set(new)
+    stats = statistics(read_records(out/'records.jsonl'))
+    sheet = [(r, (out/r.image).read_bytes()) for r in _choose(read_records(out/'records.jsonl'), parameters['seed'])]
+    files |= {f'figures/{name}' for name in save_figures(stats, sheet, out/'figures')}
+    same = parameters['threshold']
+    duplicates = duplicate_groups(split, out, prints, same, scenes=False)
+    leaks = leakage(split, out, prints, threshold=same)
+    moved = sum(bool(given[r.id]) and given[r.id] != r.split for r in split)
+    with atomic(out/'README.md') as f: f.write(card(stats, parameters, duplicates, leaks, moved, sorted(files), title))
+    (out/'problems.jsonl').unlink(missing_ok=True)
+    if problems:
+        with atomic(out/'problems.jsonl') as f:
+            for p in problems:
+                f.write(json.dumps(asdict(replace(p, file=Path(p.file).name if p.file == str(records) else p.file)),
+                                   ensure_ascii=False) + '\n')
+        files.add('problems.jsonl')
+    files |= {'records.jsonl', 'README.md'}
+    return _finish(out, {name: _sha(out/name) for name in files}, parameters, stats, _sha(records), problems)
+
+# %% ../../nbs/22_build.ipynb #2aea2752
 def build(
     records: str | Path,                # a JSONL file of records
     out: str | Path,                    # new or empty folder, or one of an earlier build
@@ -420,7 +529,7 @@ def build(
     shard: int = SHARD,                 # pictures a shard
     title: str = 'A SAR image and text data set',   # of the card
 ) -> dict:                              # the manifest
-    "Build a data set: PNGs, records with splits, WebDataset, Parquet, CSV, figures, card, manifest. Killed, it goes on where it stopped"
+    "Build a data set: PNGs, records with splits, shards, figures, card, manifest; killed, it goes on where it stopped"
     records, out = Path(records), Path(out)
     if size is not None and size < 1: raise ValueError(f'size is {size}; give whole pixels above 0, or None')
     if shard < 1: raise ValueError(f'shard is {shard}; give at least one picture a shard')
@@ -432,31 +541,10 @@ def build(
     prints = {path: Fingerprint(*p) for m in made.values() for path, p in m['prints'].items()}
     light = [r for r in light if r.id in made]
     split = assign_splits(light, images, fractions, seed, on_leak, problems, prints, threshold)
-    parameters = dict(seed=seed, fractions=list(fractions), size=size, on_leak=on_leak, threshold=threshold, shard=shard)
-    return _write(records, out, split, {r.id: r.split for r in light}, keys, made, prints, parameters, workers, problems, title)
-
-def _write(records, out, split, given, keys, made, prints, parameters, workers, problems, title) -> dict:
-    "The second half of `build`: everything that needs the split"
-    where = {r.id: r.split for r in split}
-    final = (finished(r, keys[r.id], where[r.id], made[r.id]) for r in read_records(records, Problems('skip')) if r.id in where)
-    write_records(final, out/'records.jsonl')
-    files = {name for i in where for name in made[i]['files']}
-    jobs = [(str(out), s, m, form, parameters['shard']) for s in SPLITS for m in ('sar', 'optical') for form in ('webdataset', 'parquet', 'csv')]
-    for new in spread(_export, jobs, workers, 'shards'): files |= set(new)
-    stats = statistics(read_records(out/'records.jsonl'))
-    sheet = [(r, (out/r.image).read_bytes()) for r in _choose(read_records(out/'records.jsonl'), parameters['seed'])]
-    files |= {f'figures/{name}' for name in save_figures(stats, sheet, out/'figures')}
-    same = {k: parameters['threshold'] for k in ('threshold',)}
-    duplicates, leaks = duplicate_groups(split, out, prints, scenes=False, **same), leakage(split, out, prints, **same)
-    moved = sum(bool(given[r.id]) and given[r.id] != r.split for r in split)
-    with atomic(out/'README.md') as f: f.write(card(stats, parameters, duplicates, leaks, moved, sorted(files), title))
-    (out/'problems.jsonl').unlink(missing_ok=True)
-    if problems:
-        with atomic(out/'problems.jsonl') as f:
-            for p in problems: f.write(json.dumps(asdict(replace(p, file=Path(p.file).name if p.file == str(records) else p.file)), ensure_ascii=False) + '\n')
-        files.add('problems.jsonl')
-    files |= {'records.jsonl', 'README.md'}
-    return _finish(out, {name: _sha(out/name) for name in files}, parameters, stats, _sha(records), problems)
+    parameters = dict(seed=seed, fractions=list(fractions), size=size, on_leak=on_leak, threshold=threshold,
+                      shard=shard)
+    return _write(records, out, split, {r.id: r.split for r in light}, keys, made, prints, parameters, workers,
+                  problems, title)
 
 # %% ../../nbs/22_build.ipynb #4efd95da
 def verify(data_dir: str | Path) -> list[Problem]:

@@ -26,13 +26,14 @@ class Sample:
 KEY = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]*')      # no dots: WebDataset cuts a name at its first dot
 OTHERS = ('before', 'mask', 'optical')
 
-# %% ../../nbs/21_shards.ipynb #5a28bae4
+# %% ../../nbs/21_shards.ipynb #f114c53d
 SHARD = 1000         # pictures a shard: about 50 MB of 256² PNGs, small enough to lose and large enough to stream
 
 def _files(s: Sample) -> dict[str, bytes]:
     "File name ending → bytes of one sample, in the order they are written"
     said = {'txt': s.record.captions[0].text.encode()} if s.record.captions else {}
-    return {'json': to_json(s.record).encode(), 'png': s.png, **said, **{f'{k}.png': s.others[k] for k in OTHERS if k in s.others}}
+    return {'json': to_json(s.record).encode(), 'png': s.png, **said,
+            **{f'{k}.png': s.others[k] for k in OTHERS if k in s.others}}
 
 def _shards(samples: Iterable[Sample], folder, name, ending, shard) -> Iterator[tuple[Path, Iterator[Sample]]]:
     "Cut the stream of `samples` in runs of `shard`, each with the path of its file"
@@ -59,7 +60,7 @@ def write_tars(
         written.append(path)
     return written
 
-# %% ../../nbs/21_shards.ipynb #020278d5
+# %% ../../nbs/21_shards.ipynb #0a88ad77
 ENDINGS = ('json', 'png', 'txt', *(f'{k}.png' for k in OTHERS))
 MOST = 1 << 28       # bytes of one entry: 256 MB, far above any picture
 
@@ -77,11 +78,12 @@ def _sample(key: str, files: dict[str, bytes], path, problems: Problems) -> Iter
     lacking = [e for e in ('json', 'png') if e not in files]
     if lacking: return problems.add(path, f'sample {key}', f'lacks {key}.{lacking[0]}', 'build the shard again')
     try: record = from_dict(json.loads(files['json']))
-    except (ValueError, TypeError, KeyError, AttributeError) as e:   # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
         return problems.add(path, f'sample {key}', f'its record is wrong: {e}', 'build the shard again')
     yield Sample(key, record, files['png'], {k: files[f'{k}.png'] for k in OTHERS if f'{k}.png' in files})
 
-# %% ../../nbs/21_shards.ipynb #19185247
+# %% ../../nbs/21_shards.ipynb #71a1b916
 def read_tars(
     paths: str | Path | Iterable[str | Path],   # one shard or several
     problems: Problems | None = None,           # refused entries; default: the first one is raised as `BadInput`
@@ -93,17 +95,19 @@ def read_tars(
         try:
             with tarfile.open(path, 'r|') as tar:                   # a stream: no seeking, so no index to be fooled by
                 for entry in tar:
-                    if why := _refused(entry): problems.add(path, '', why, 'do not use this file, or build the shard again'); continue
+                    if why := _refused(entry):
+                        problems.add(path, '', why, 'do not use this file, or build the shard again'); continue
                     name, _, ending = entry.name.partition('.')
                     if name != key:
                         if files: yield from _sample(key, files, path, problems)
                         key, files = name, {}
                     files[ending] = tar.extractfile(entry).read()
         except (tarfile.TarError, EOFError, OSError) as e:
-            problems.add(path, f'after sample {key}' if key else '', f'not a complete tar file ({e})', 'build the shard again'); continue
+            problems.add(path, f'after sample {key}' if key else '', f'not a complete tar file ({e})',
+                         'build the shard again'); continue
         if files: yield from _sample(key, files, path, problems)
 
-# %% ../../nbs/21_shards.ipynb #5eed3656
+# %% ../../nbs/21_shards.ipynb #5cab47eb
 _image = {'_type': 'Image'}
 _text = {'dtype': 'string', '_type': 'Value'}
 FEATURES = {'id': _text, 'image': _image, 'optical': _image, 'text': _text, 'captions': [_text], 'kinds': [_text],
@@ -111,14 +115,17 @@ FEATURES = {'id': _text, 'image': _image, 'optical': _image, 'text': _text, 'cap
 
 def _schema():
     import pyarrow as pa
-    kinds = {str(_image): pa.struct([('bytes', pa.binary()), ('path', pa.string())]), str(_text): pa.string(), str([_text]): pa.list_(pa.string())}
+    kinds = {str(_image): pa.struct([('bytes', pa.binary()), ('path', pa.string())]), str(_text): pa.string(),
+             str([_text]): pa.list_(pa.string())}
     note = {'huggingface': json.dumps({'info': {'features': FEATURES}}, separators=(',', ':'))}
     return pa.schema([(name, kinds[str(kind)]) for name, kind in FEATURES.items()], metadata=note)
 
 def _row(s: Sample) -> dict:
     r, optical = s.record, s.others.get('optical')
-    return dict(id=r.id, image={'bytes': s.png, 'path': f'{s.key}.png'}, optical=optical and {'bytes': optical, 'path': f'{s.key}.optical.png'},
-                text=r.captions[0].text if r.captions else '', captions=[c.text for c in r.captions], kinds=[c.kind for c in r.captions],
+    return dict(id=r.id, image={'bytes': s.png, 'path': f'{s.key}.png'},
+                optical=optical and {'bytes': optical, 'path': f'{s.key}.optical.png'},
+                text=r.captions[0].text if r.captions else '', captions=[c.text for c in r.captions],
+                kinds=[c.kind for c in r.captions],
                 modality=r.modality, source=r.source, scene=r.scene, licence=r.licence, record=to_json(r))
 
 # %% ../../nbs/21_shards.ipynb #c7120b05
@@ -138,7 +145,7 @@ def write_parquet(
         written.append(path)
     return written
 
-# %% ../../nbs/21_shards.ipynb #12ccfa0a
+# %% ../../nbs/21_shards.ipynb #7f5fc3e4
 def read_parquet(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> Iterator[Sample]:
     "Stream the samples of Parquet files written by `write_parquet`"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -154,9 +161,10 @@ def read_parquet(paths: str | Path | Iterable[str | Path], problems: Problems | 
                     if row.get('optical'): files['optical.png'] = row['optical']['bytes']
                     yield from _sample(PurePosixPath(row['image']['path'] or row['id']).stem, files, path, problems)
         except (pa.ArrowException, OSError, TypeError, AttributeError, KeyError) as e:
-            problems.add(path, '', f'not a Parquet file of ours ({str(e).splitlines()[0]})', 'give a file written by sartext')
+            problems.add(path, '', f'not a Parquet file of ours ({str(e).splitlines()[0]})',
+                         'give a file written by sartext')
 
-# %% ../../nbs/21_shards.ipynb #259c1b6a
+# %% ../../nbs/21_shards.ipynb #7f6d7723
 def write_csv(
     rows: Iterable[tuple[str, str]],    # (path below the data set's folder, caption)
     path: str | Path,
@@ -174,11 +182,15 @@ def read_csv(path: str | Path, problems: Problems | None = None) -> Iterator[tup
     with open(path, encoding='utf-8', newline='') as f:
         rows = csv.reader(f, delimiter='\t')
         if (head := next(rows, [])) != ['filepath', 'title']:
-            return problems.add(path, 'line 1', f'the columns are {head[:4]}', "give a tab-separated file with 'filepath' and 'title'")
+            return problems.add(path, 'line 1', f'the columns are {head[:4]}',
+                                "give a tab-separated file with 'filepath' and 'title'")
         for row in rows:
             where = f'line {rows.line_num}'
-            if len(row) != 2: problems.add(path, where, f'has {len(row)} columns', 'give filepath and title, separated by one tab'); continue
+            if len(row) != 2:
+                problems.add(path, where, f'has {len(row)} columns', 'give filepath and title, separated by one tab')
+                continue
             name = PurePosixPath(row[0])
             if not row[0] or name.is_absolute() or '..' in name.parts or '\\' in row[0]:
-                problems.add(path, where, f'path {row[0]!r} leads outside the data set', 'give a path below its folder'); continue
+                problems.add(path, where, f'path {row[0]!r} leads outside the data set',
+                             'give a path below its folder'); continue
             yield row[0], row[1]

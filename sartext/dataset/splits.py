@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NEAR', 'SIDE', 'SPLITS', 'FRACTIONS', 'rgb_image', 'picture', 'perceptual_hash', 'Fingerprint', 'fingerprint',
-           'pictures_of', 'spread', 'fingerprints', 'near_pairs', 'Group', 'connected', 'duplicate_groups', 'leakage',
-           'draw_split', 'assign_splits']
+           'pictures_of', 'spread', 'reason', 'fingerprints', 'near_pairs', 'Group', 'connected', 'duplicate_groups',
+           'leakage', 'draw_split', 'assign_splits']
 
 # %% ../../nbs/20_splits.ipynb #78ccf7e4
-import hashlib, math, os, sys, threading, time
+import hashlib, math, os, threading, time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,9 +19,9 @@ import numpy as np
 from tqdm.auto import tqdm
 from ..records import BadInput, Problems, Record, seed_for
 
-# %% ../../nbs/20_splits.ipynb #348787fa
+# %% ../../nbs/20_splits.ipynb #9f610827
 def rgb_image(path: str | Path) -> np.ndarray:
-    "An optical picture as uint8 (H, W, 3); more than 8 bits are stretched from the 2nd to the 98th percentile, band by band"
+    "An optical picture as uint8 (H, W, 3); more than 8 bits are stretched, 2nd to 98th percentile, band by band"
     from PIL import Image
     try:
         with Image.open(path) as im:
@@ -32,7 +32,8 @@ def rgb_image(path: str | Path) -> np.ndarray:
     bands = read_image(path).array[:3]
     if len(bands) < 3: bands = np.repeat(bands[:1], 3, axis=0)
     low, high = (np.nanpercentile(bands, q, axis=(1, 2), keepdims=True) for q in (2, 98))
-    return (np.clip(np.nan_to_num((bands - low)/np.maximum(high - low, 1e-12)), 0, 1)*255).round().astype('uint8').transpose(1, 2, 0)
+    share = np.clip(np.nan_to_num((bands - low)/np.maximum(high - low, 1e-12)), 0, 1)
+    return (share*255).round().astype('uint8').transpose(1, 2, 0)
 
 # %% ../../nbs/20_splits.ipynb #d8e1a56e
 def picture(
@@ -46,7 +47,7 @@ def picture(
     from sartext.imagery.read import display_image
     return display_image(path, **{k: v for k, v in (('quantity', quantity), ('normalisation', normalisation)) if v})
 
-# %% ../../nbs/20_splits.ipynb #503d5964
+# %% ../../nbs/20_splits.ipynb #5954b8b2
 NEAR = 48            # of 256 bits: up to here two pictures count as one. See the measurements below
 SIDE = 64            # pixels a side of the picture that is hashed
 _freq = np.lexsort((np.arange(256) // 16, np.add.outer(np.arange(16), np.arange(16)).ravel()))   # low frequencies first
@@ -56,7 +57,8 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     import imagehash
     from PIL import Image
     from scipy import ndimage
-    grey = image.astype('float32') if image.ndim == 2 else image.astype('float32') @ np.array([.299, .587, .114], 'float32')
+    grey = image.astype('float32')
+    if grey.ndim == 3: grey = grey @ np.array([.299, .587, .114], 'float32')       # luma of ITU-R BT.601
     mean = Image.fromarray(ndimage.uniform_filter(grey, 5)).resize((SIDE, SIDE), Image.Resampling.BOX)
     log = np.log1p(np.asarray(mean))
     if log.std() < .01: return ''                # 1 % contrast: an empty picture resembles every other empty picture
@@ -64,7 +66,7 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     bits = imagehash.phash(Image.fromarray(flat), hash_size=16, highfreq_factor=SIDE//16).hash.ravel()
     return np.packbits(bits[_freq]).tobytes().hex()
 
-# %% ../../nbs/20_splits.ipynb #df682cab
+# %% ../../nbs/20_splits.ipynb #239c6cd7
 @dataclass(frozen=True)
 class Fingerprint:
     "What makes two files the same picture"
@@ -73,10 +75,11 @@ class Fingerprint:
     phash: str      # `perceptual_hash`, '' where there is nothing to see
 
 def fingerprint(path: str | Path, image: np.ndarray | None = None, **how) -> Fingerprint:
-    "Fingerprint of the picture at `path`; `image` is its decoded picture where that is at hand, `how` goes to `picture`"
+    "Fingerprint of the picture at `path`; `image` is it decoded, where at hand; `how` goes to `picture`"
     with open(path, 'rb') as f: file = hashlib.file_digest(f, 'sha256').hexdigest()
     image = picture(path, **how) if image is None else image
-    pixels = hashlib.sha256(repr((image.shape, str(image.dtype))).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+    kind = repr((image.shape, str(image.dtype))).encode()
+    pixels = hashlib.sha256(kind + np.ascontiguousarray(image).tobytes()).hexdigest()
     return Fingerprint(file, pixels, perceptual_hash(image))
 
 # %% ../../nbs/20_splits.ipynb #4e4a1046
@@ -96,17 +99,25 @@ def _with_parent():
 
 def spread(f, jobs: Sequence, workers: int = 1, desc: str = '') -> Iterator:
     "`map(f, jobs)` on `workers` processes, in order, with a progress bar where there is a terminal"
-    bar = partial(tqdm, total=len(jobs), desc=desc, disable=not sys.stderr.isatty())
+    bar = partial(tqdm, total=len(jobs), desc=desc)
     if workers <= 1 or len(jobs) < 2: yield from bar(map(f, jobs)); return
     with ProcessPoolExecutor(workers, initializer=_with_parent) as pool:
         try: yield from bar(pool.map(f, jobs, chunksize=max(1, min(16, len(jobs) // (4*workers)))))
         except BaseException: pool.shutdown(cancel_futures=True); raise
 
-# %% ../../nbs/20_splits.ipynb #1f81a3b8
+# %% ../../nbs/20_splits.ipynb #10da0ae6
+def reason(e: Exception, path: Path) -> str:
+    "What went wrong, without the full path: the problem names the file, and its text must not depend on the folder"
+    if isinstance(e, BadInput): said = e.problem.reason
+    elif isinstance(e, OSError) and e.strerror: said = e.strerror
+    else: said = str(e) if type(e) is ValueError else f'{type(e).__name__}: {e}'
+    return said.replace(str(path), path.name)
+
+# %% ../../nbs/20_splits.ipynb #c0ab661e
 def _try_fingerprint(job):
     path, how = job
     try: return fingerprint(path, **how)
-    except (BadInput, OSError, ValueError, SyntaxError) as e: return f'{type(e).__name__}: {e}'   # Pillow: broken PNG is a SyntaxError
+    except (BadInput, OSError, ValueError, SyntaxError) as e: return reason(e, Path(path)) # SyntaxError: a broken PNG
 
 def fingerprints(
     records: Iterable[Record],
@@ -121,9 +132,12 @@ def fingerprints(
             sar = dict(quantity=r.sar.quantity, normalisation=r.sar.normalisation) if path == r.image else {}
             asked.setdefault(path, (r.id, (str(Path(images)/path), dict(modality=modality, **sar))))
     found = {}
-    for path, got in zip(asked, spread(_try_fingerprint, [job for _, job in asked.values()], workers, 'reading pictures')):
+    jobs = [job for _, job in asked.values()]
+    for path, got in zip(asked, spread(_try_fingerprint, jobs, workers, 'reading pictures')):
         if isinstance(got, Fingerprint): found[path] = got
-        else: problems.add(path, f'record {asked[path][0]}', f'picture cannot be read ({got})', 'replace the file or leave the record out')
+        else:
+            problems.add(path, f'record {asked[path][0]}', f'picture cannot be read ({got})',
+                         'replace the file or leave the record out')
     return found
 
 # %% ../../nbs/20_splits.ipynb #5471d208
@@ -171,7 +185,7 @@ def connected(n: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
     for node, k in enumerate(label.tolist()): parts[k].append(node)
     return list(parts.values())
 
-# %% ../../nbs/20_splits.ipynb #983a812d
+# %% ../../nbs/20_splits.ipynb #1d7794c7
 def _edges(records, prints, threshold, scenes):
     "Edges (child, parent) between node names: ('record', i) – path – bytes – pixels – looks, and ('record', i) – scene"
     edges = set()
@@ -184,8 +198,8 @@ def _edges(records, prints, threshold, scenes):
             edges |= {(('path', path), ('bytes', p.file)), (('bytes', p.file), ('pixels', p.pixels))}
             if p.phash and threshold is not None: edges.add((('pixels', p.pixels), ('look-alike', p.phash)))
     hashes = sorted({parent[1] for _, parent in edges if parent[0] == 'look-alike'})
-    near = [(('look-alike', hashes[i]), ('look-alike', hashes[j])) for i, j in near_pairs(hashes, threshold)] if hashes else []
-    return sorted(edges) + near
+    near = near_pairs(hashes, threshold) if hashes else []
+    return sorted(edges) + [(('look-alike', hashes[i]), ('look-alike', hashes[j])) for i, j in near]
 
 def _grouped(records, prints, threshold=NEAR, scenes=True):
     "All groups, single records too: [(indices of records, why)]"
@@ -200,7 +214,7 @@ def _grouped(records, prints, threshold=NEAR, scenes=True):
         out.append(([k for k in part if k < len(records)], tuple(sorted(why))))
     return out
 
-# %% ../../nbs/20_splits.ipynb #70973c38
+# %% ../../nbs/20_splits.ipynb #984771ba
 def duplicate_groups(
     records: Iterable[Record],
     images: str | Path,                 # the folder the records' paths start from
@@ -212,29 +226,32 @@ def duplicate_groups(
     "The groups of two records or more that must share a split, and why"
     records = list(records)
     prints = fingerprints(records, images, workers) if prints is None else prints
-    groups = [Group(tuple(sorted(records[k].id for k in part)), why, tuple(sorted({records[k].split for k in part} - {''})))
+    groups = [Group(tuple(sorted(records[k].id for k in part)), why,
+                    tuple(sorted({records[k].split for k in part} - {''})))
               for part, why in _grouped(records, prints, threshold, scenes) if len(part) > 1]
     return sorted(groups, key=lambda g: g.ids)
 
-# %% ../../nbs/20_splits.ipynb #5cd37b92
-def leakage(records: Iterable[Record], images: str | Path, prints: dict[str, Fingerprint] | None = None, **how) -> list[Group]:
+# %% ../../nbs/20_splits.ipynb #4749ed80
+def leakage(records: Iterable[Record], images: str | Path, prints: dict[str, Fingerprint] | None = None,
+            **how) -> list[Group]:
     "The groups whose records are in more than one split; empty where nothing leaks. `how` goes to `duplicate_groups`"
     return [g for g in duplicate_groups(records, images, prints, **how) if len(g.splits) > 1]
 
-# %% ../../nbs/20_splits.ipynb #78d126fa
+# %% ../../nbs/20_splits.ipynb #a3ee8037
 SPLITS = ('train', 'val', 'test')
 FRACTIONS = (.8, .1, .1)
 
 def draw_split(key: str, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> str:
     "The split of the group named `key`: depends on `key`, `fractions` (train, val, test) and `seed` alone"
-    if len(fractions) != 3 or any(not 0 <= f <= 1 for f in fractions) or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+    whole = math.isclose(sum(fractions), 1, abs_tol=1e-6)
+    if len(fractions) != 3 or any(not 0 <= f <= 1 for f in fractions) or not whole:
         raise ValueError(f'fractions are {tuple(fractions)}; give three shares for train, val, test that add up to 1')
     u = seed_for(seed, 'split', key)/2**64
     return 'test' if u < fractions[2] else 'val' if u < fractions[2] + fractions[1] else 'train'
 
-# %% ../../nbs/20_splits.ipynb #8bc7551d
+# %% ../../nbs/20_splits.ipynb #b9fbbe54
 def _fill(free: dict[str, str], groups: dict[str, list[Record]], taken: Counter, fractions, seed) -> dict[str, str]:
-    "`free` (group → split) with the splits that came out empty, though a share was asked, given a group of the fullest split"
+    "`free` (group → split), the splits that came out empty though a share was asked given a group of the fullest"
     main = 'sar' if any(r.modality == 'sar' for g in groups.values() for r in g) else 'optical'
     size = {k: sum(r.modality == main for r in g) for k, g in groups.items()}
     for split, share in zip(('train', 'test', 'val'), (fractions[0], fractions[2], fractions[1])):
@@ -245,7 +262,7 @@ def _fill(free: dict[str, str], groups: dict[str, list[Record]], taken: Counter,
         if donors: free = {**free, min(donors, key=lambda k: (size[k], seed_for(seed, 'fill', k), k)): split}
     return free
 
-# %% ../../nbs/20_splits.ipynb #0a9a4034
+# %% ../../nbs/20_splits.ipynb #91f4a762
 def _given(part: list[Record], why, on_leak: str, problems: Problems) -> tuple[str, list[Record]]:
     "The split the group `part` came with ('' where none), and its records that stay"
     given = {r.split for r in part} - {''}
@@ -253,7 +270,8 @@ def _given(part: list[Record], why, on_leak: str, problems: Problems) -> tuple[s
     split = 'test' if 'test' in given else 'val' if 'val' in given else 'train'
     if len(given) == 1 or on_leak == 'move': return split, part
     shown = ', '.join(f'{r.id} ({r.split})' for r in part[:6] if r.split) + (' …' if len(part) > 6 else '')
-    problems.add(part[0].image, f'record {part[0].id}', f"the given split leaks: {shown} belong together ({', '.join(why)})",
+    problems.add(part[0].image, f'record {part[0].id}',
+                 f"the given split leaks: {shown} belong together ({', '.join(why)})",
                  "correct the split, drop it, or pass on_leak='move'")
     return split, [r for r in part if r.split in ('', split)]
 

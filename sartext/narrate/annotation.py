@@ -70,7 +70,7 @@ c-with
 {A_picture} with {none}.
 ''', 'concise', False)
 
-# %% ../../nbs/13_annotation.ipynb #b9b18d36
+# %% ../../nbs/13_annotation.ipynb #9537634b
 _CONCISE_MORE = _table('''
 c-appear
 {Some} appears {at_of}.
@@ -80,7 +80,7 @@ c-appear
 
 c-contains
 This {picture} contains {some}, located {at}.
-This {picture} contains {some}, with {places}.
+This {picture} contains {some}{with}.
 =
 This {picture} contains {none}.
 
@@ -151,7 +151,7 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #a05dda32
+# %% ../../nbs/13_annotation.ipynb #dd46a36c
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
@@ -168,13 +168,13 @@ Counting the {none_nouns} in the {picture} gives zero.
 c-h-of
 The only {sized_noun} in the {picture} lies {at}.
 Of the {total} in the {picture}, {where}.
-Of the {total} in the {picture}, {where}.
+With {some} in the {picture}, {where}.
 The {picture} is free of {none_nouns}.
 
 c-h-holds
-What the {picture} holds is {some} {at}.
-What the {picture} holds is {some}, {places}.
-What the {picture} holds is {some}{spots}.
+The {picture} turns out to hold {some} {at}.
+The {picture} turns out to hold {some}, {places}.
+The {picture} turns out to hold {some}{spots}.
 The {picture} is empty of {none_nouns}.
 
 c-h-list
@@ -184,7 +184,7 @@ Objects found: {some}; {places}.
 {None_nouns} found: none.
 ''', 'concise', True)
 
-# %% ../../nbs/13_annotation.ipynb #51dd1532
+# %% ../../nbs/13_annotation.ipynb #5fc65084
 _HELD_OUT_COMPLEX = _table('''
 x-h-placed
 {Placed}. | No other {noun} lies in {frame}. | {Look}.
@@ -205,9 +205,9 @@ Counting the objects in {frame} gives {some}. | {Look}. | {Where}. | {Relation}.
 Counting the {none_nouns} in {frame} gives zero.
 
 x-h-holds
-What {frame} holds is {some}. | {Look}. | {Where}.
-What {frame} holds is {some}. | {Look}. | {Where}. | {Relation}.
-What {frame} holds is {some}. | {Relation}. | {Look}. | {Where}.
+{Frame} turns out to hold {some}. | {Look}. | {Where}.
+{Frame} turns out to hold {some}. | {Look}. | {Where}. | {Relation}.
+{Frame} turns out to hold {some}. | {Relation}. | {Look}. | {Where}.
 {Frame} is empty of {none_nouns}.
 ''', 'complex', True)
 
@@ -224,9 +224,9 @@ def plans_of(kind: str,            # 'concise' or 'complex'
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
     return tuple(p for p in PLANS.values() if p.kind == kind and p.held_out in wanted[plans])
 
-# %% ../../nbs/13_annotation.ipynb #82b81692
+# %% ../../nbs/13_annotation.ipynb #b03a8990
 PICTURES = {(True, False): ('picture', 'image', 'SAR image', 'radar image'), (False, False): ('picture', 'image'),
-            (True, True): ('frame', 'radar scene', 'radar frame'), (False, True): ('frame', 'view')}  # (SAR?, held out?)
+            (True, True): ('frame', 'radar scene', 'radar frame'), (False, True): ('frame', 'view')} # (SAR?, held out?)
 STYLES = {False: ('at', 'part', 'upper'), True: ('toward', 'area')}                   # held out?
 
 @dataclass
@@ -358,7 +358,7 @@ def _series(d: Draft, cells: list[tuple[str, int]], rest: int, first: Callable[[
     if rest: items.append(d.say(f'the other {number_word(rest)} elsewhere', 'position:elsewhere'))
     return _joined(items)
 
-# %% ../../nbs/13_annotation.ipynb #353123ef
+# %% ../../nbs/13_annotation.ipynb #dc841533
 def _together(n: int, noun: str = '') -> str:
     "'both', 'all three', 'all three ships'"
     return ('both' if n == 2 else f'all {number_word(n)}') + (f' {noun}' if noun else '')
@@ -388,15 +388,16 @@ def _places(d: Draft) -> str:
         noun = d.noun(name, n)
         if n == 1: items.append(f'the {noun} {d.at(cells[0][0])}')
         elif len(cells) == 1 and not rest: items.append(f'{_together(n, noun)} {d.at(cells[0][0])}')
-        elif rest: items.append(f'{number_word(cells[0][1])} of the {number_word(n)} {noun} {d.at(cells[0][0])}')
-        else: items.append(_series(d, cells, 0, lambda m: f'{number_word(m)} of the {noun}'))
+        else:
+            of = f'of the {number_word(n)} {noun}' if rest else f'of the {noun}'
+            items.append(_series(d, cells, rest if len(cells) > 1 else 0, lambda m: f'{number_word(m)} {of}'))
     return _joined(items)
 
-def _spots(d: Draft) -> str:
-    "Places with the mark before them: a comma where one place holds all, else a colon"
-    return (', ' if len({f.value for f in d.of('position')}) == 1 else ': ') + _places(d)
+def _spots(d: Draft, link: str = ': ') -> str:
+    "Places with what links them to the inventory: a comma where one place holds all, else `link`"
+    return (', ' if len({f.value for f in d.of('position')}) == 1 else link) + _places(d)
 
-# %% ../../nbs/13_annotation.ipynb #5ecaa760
+# %% ../../nbs/13_annotation.ipynb #158d7b30
 def _lie(d: Draft, n: int) -> str: return 'lies' if n == 1 else 'lie'
 
 def _where(d: Draft) -> str:
@@ -409,7 +410,7 @@ def _where(d: Draft) -> str:
         of = f' of the {d.noun(name, 2)}' if kinds else ''
         alone = f'the {d.noun(name, 1)}' if kinds else 'it'
         if n == 1: clauses.append(f'{alone} lies {d.at(cells[0][0])}')
-        elif len(cells) == 1:
+        elif len(cells) == 1 and not rest:
             clauses.append(f"{_together(n, d.noun(name, n) if kinds else '')} lie {d.at(cells[0][0])}")
         else: clauses.append(_series(d, cells, rest, lambda m: f'{number_word(m)}{of} {_lie(d, m)}'))
     return '; '.join(clauses)
@@ -570,13 +571,14 @@ def _frame(d: Draft) -> str:
         text += (f' in {and_list(pols)} polarisation' if pols else '') + (spacing or '')
     return d.say(text, 'metadata', *told)
 
-# %% ../../nbs/13_annotation.ipynb #901871db
+# %% ../../nbs/13_annotation.ipynb #632bfbec
 SLOTS: dict[str, Callable[[Draft], str]] = {
     'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'sized_noun': _only, 'be': _be,
     'none': _nothing('no'), 'none_nouns': _nothing('and'), 'a_none': _nothing('or', 'a'),
     'noun': lambda d: d.noun(d.names[0], 1), 'nouns': lambda d: d.noun(d.names[0], 2),
-    'at': _at, 'at_of': lambda d: _at(d, True), 'places': _places, 'spots': _spots, 'where': _where, 'placed': _placed,
-    'inverted': _inverted, 'look': _look, 'relation': _relation, 'frame': _frame, 'picture': lambda d: d.picture,
+    'at': _at, 'at_of': lambda d: _at(d, True), 'places': _places, 'spots': _spots,
+    'with': lambda d: _spots(d, ', with '), 'where': _where, 'placed': _placed, 'inverted': _inverted,
+    'look': _look, 'relation': _relation, 'frame': _frame, 'picture': lambda d: d.picture,
     'a_picture': lambda d: f"{'an' if d.picture[0] in 'aeiou' else 'a'} {d.picture}"}
 
 def _fill(template: str, d: Draft) -> str:
@@ -584,7 +586,8 @@ def _fill(template: str, d: Draft) -> str:
     def slot(m):
         text = SLOTS[m[1].lower()](d)
         if m[1][0].islower(): return text
-        return f'A total of {text}' if text[:1].isdigit() else text[:1].upper() + text[1:]
+        text = re.sub(r'^\d{3}(?= )', lambda n: number_word(int(n[0]), limit=999), text)   # no digits at the start
+        return text[:1].upper() + text[1:]
     text = re.sub(r'\{(\w+)\}', slot, template)
     return text if re.match(r'\w', text) else ''
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# %% ../../nbs/10_words.ipynb #92a71b47
+# %% ../../nbs/10_words.ipynb #faa30573
 @dataclass(frozen=True)
 class Noun:
     "How one category is spoken of"
@@ -28,7 +28,7 @@ _TYPES = {name: Noun(name + 's', parent='military vehicle', spacing=.35) for nam
           '2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU234'.split()}          # the ten MSTAR classes
 NOUNS = {
     'ship':             Noun('ships', ('vessel',), 'object', 40., aliases=('boat', 'vessel')),
-    'aircraft':         Noun('aircraft', ('airplane', 'plane'), 'object', 10., aliases=('airplane', 'plane', 'aeroplane')),
+    'aircraft':         Noun('aircraft', ('airplane', 'plane'), 'object', 10., aliases=('airplane', 'plane')),
     'storage tank':     Noun('storage tanks', (), 'structure', 15., aliases=('tank', 'oil tank', 'storagetank')),
     'military vehicle': Noun('military vehicles', (), 'vehicle', 1.75, aliases=('militaryvehicle',)),
     'car':              Noun('cars', (), 'vehicle', 1.1, aliases=('automobile',)),
@@ -39,10 +39,11 @@ NOUNS = {
     'object':           Noun('objects', (), ''),
 } | _TYPES
 
-# %% ../../nbs/10_words.ipynb #38f6510a
+# %% ../../nbs/10_words.ipynb #ce38b08a
 _COLOURS = ('white black grey gray red green blue yellow brown orange purple pink violet cyan magenta beige maroon '
             'turquoise teal crimson scarlet azure indigo golden silvery tan khaki lime aqua reddish greenish bluish '
-            'greyish grayish whitish blackish yellowish brownish colour color coloured colored colourful colorful').split()
+            'greyish grayish whitish blackish yellowish brownish colour color coloured colored colourful '
+            'colorful').split()
 _ALIASES = {alias: name for name, noun in NOUNS.items()
             for alias in (name.lower(), noun.plural.lower(), *noun.aliases, *(a + 's' for a in noun.aliases))}
 
@@ -50,7 +51,7 @@ _ALIASES = {alias: name for name, noun in NOUNS.items()
 def category(name: str) -> str:  # as a data set writes it
     "The canonical singular name of a category; unknown names are accepted"
     words = ' '.join(re.sub(r'[_\s]+', ' ', name).split())
-    low = re.sub(r'(?<=[a-z])-(?=[a-z])', ' ', words.lower())
+    low = re.sub(r'(?<=[a-z])-(?=[a-z])', ' ', words.lower()).replace('aeroplane', 'airplane')
     if found := _ALIASES.get(low, _ALIASES.get(low.replace('-', ''))): return found
     if words.isdigit(): return f'object of class {words}'
     kept = [w for w in words.split() if w.lower() not in _COLOURS]
@@ -73,7 +74,7 @@ def ancestors(name: str) -> tuple[str, ...]:
     while name in NOUNS and (name := NOUNS[name].parent): chain.append(name)
     return tuple(chain)
 
-# %% ../../nbs/10_words.ipynb #046b154d
+# %% ../../nbs/10_words.ipynb #0f185b11
 @lru_cache(1)
 def _inflect():
     import inflect
@@ -85,26 +86,31 @@ def plural(noun: str) -> str:
     if noun in NOUNS: return NOUNS[noun].plural
     if any(noun in o.synonyms for o in NOUNS.values()): return noun + 's'
     if noun.startswith('object of class '): return noun.replace('object', 'objects', 1)
-    if noun.isupper() or re.fullmatch(r'[A-Za-z/-]*\d[A-Za-z0-9/-]*', noun): return noun + 's' if noun.isascii() else noun
+    if not noun.isascii(): return noun
+    if noun.isupper() or re.fullmatch(r'[A-Za-z/-]*\d[A-Za-z0-9/-]*', noun): return noun + 's'
     return (_inflect().plural_noun(noun) or noun) if re.fullmatch(r"[A-Za-z][A-Za-z '-]*", noun) else noun
 
 @lru_cache(4096)
 def article(phrase: str) -> str:
     "'a' or 'an', as `phrase` is spoken"
     first = phrase.split()[0] if phrase.split() else ''
-    if first in {w.split()[0] for n, o in NOUNS.items() for w in (n, *o.synonyms)}: return 'an' if first[0] in 'aeiou' else 'a'
+    known = {w.split()[0] for n, o in NOUNS.items() for w in (n, *o.synonyms)}
+    if first in known: return 'an' if first[0] in 'aeiou' else 'a'
     if re.fullmatch(r'very|small|tiny|medium-sized|mid-sized|large|single', first): return 'a'
     return _inflect().an(first).split()[0] if re.fullmatch(r"[A-Za-z][A-Za-z0-9'/-]*", first) else 'a'
 
-# %% ../../nbs/10_words.ipynb #41f0b3bb
+# %% ../../nbs/10_words.ipynb #44e0de9d
 _ONES = ('zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen '
          'seventeen eighteen nineteen').split()
 _TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
 
-def number_word(n: int) -> str:
-    "'three', 'forty-two', '131': in words up to ninety-nine"
+def number_word(n: int,             # 0 or more
+                limit: int = 99,    # in words up to here (999 at most), beyond in digits
+               ) -> str:
+    "'three', 'forty-two', '131'"
     if n < 0: raise ValueError(f'a count of {n} cannot be; give 0 or more')
-    if n > 99: return str(n)
+    if n > limit: return str(n)
+    if n > 99: return f'{_ONES[n//100]} hundred' + (f' and {number_word(n % 100)}' if n % 100 else '')
     return _ONES[n] if n < 20 else _TENS[n//10 - 2] + ('-' + _ONES[n % 10] if n % 10 else '')
 
 def and_list(items: Sequence[str], word: str = 'and') -> str:
@@ -181,10 +187,10 @@ def extent(w: float, h: float) -> str:
     "'wide' where w/h > 1.5, 'tall' where w/h < 0.67, else 'even' (SARChat-2M's limits)"
     return 'wide' if w > 1.5*h else 'tall' if w < .67*h else 'even'
 
-# %% ../../nbs/10_words.ipynb #7ea80ce5
+# %% ../../nbs/10_words.ipynb #760f7036
 _OPTICAL = (r'clouds?|cloudy|cloudless|clouded|sun|sunny|sunlight|sunlit|sunset|sunrise|shadows?|shady|shaded|lush|'
-            r'turbid|muddy|photos?|photographs?|photographic|aerial|spring|summer|autumn|winter|morning|evening|daytime|'
-            r'night|noon|lit|lighting|light|clear water|clear sky|sky')
+            r'turbid|muddy|photos?|photographs?|photographic|aerial|spring|summer|autumn|winter|morning|evening|'
+            r'daytime|night|noon|lit|lighting|light|clear water|clear sky|sky')
 _COMPASS = r'(?:north|south)(?:[- ]?(?:east|west))?(?:ern)?|east(?:ern)?|west(?:ern)?'
 _FORBIDDEN = re.compile(rf"\b(?:{'|'.join(_COLOURS)}|{_OPTICAL}|{_COMPASS})\b", re.I)
 

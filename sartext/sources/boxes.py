@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ..records import BadInput, Box, Problem, Problems, Record, check_box
 from ..imagery.read import check_image, image_size
 
-# %% ../../nbs/06_boxes.ipynb #f9afe1c5
+# %% ../../nbs/06_boxes.ipynb #2e2a97d0
 _SINGULAR = {'aircrafts': 'aircraft', 'buses': 'bus', **{w + 's': w for w in
-    '''aeroplane airplane boat bridge building buoy car crane harbor harbour helicopter object plane platform pond port ship
-    tank tanker target tower train truck turbine van vehicle vessel warship'''.split()}}
+    '''aeroplane airplane boat bridge building buoy car crane harbor harbour helicopter object plane platform pond port
+    ship tank tanker target tower train truck turbine van vehicle vessel warship'''.split()}}
 
 def noun(name: str) -> str:
     "The category `name` as a singular noun phrase where that is safe, else as it is"
@@ -40,7 +40,7 @@ def _ids(paths: Sequence[str]) -> dict[str, str]:
     ids = {p: PurePosixPath(p).stem if stems[PurePosixPath(p).stem] == 1 else p for p in paths}
     return ids if len(set(ids.values())) == len(ids) else {p: p for p in paths}
 
-# %% ../../nbs/06_boxes.ipynb #5b199fb3
+# %% ../../nbs/06_boxes.ipynb #2fd44139
 @dataclass
 class _Annotated:
     "One image as its annotation describes it"
@@ -55,7 +55,8 @@ class _Annotated:
         "Take `box`, unless it is there already: one object is counted once"
         key = (box.category, box.x, box.y, box.w, box.h, box.polygon)
         first, _ = self.boxes.setdefault(key, (place, box))
-        if first != place: problems.add(self.file, place, f'repeats the box of {first}', 'remove one; it is counted once')
+        if first != place:
+            problems.add(self.file, place, f'repeats the box of {first}', 'remove one; it is counted once')
 
 def _left_out(path, remedy): return f"{remedy}; with on_error='skip' {path} is left out"
 
@@ -63,7 +64,8 @@ def _real_size(a: _Annotated, images, problems, decode):
     "Width and height of the image that `a` speaks of; None after a fault, which is named"
     path = Path(images)/a.path
     if not path.is_file():
-        problems.add(a.file, a.place, f'image {a.path} is not in {images}', _left_out(a.path, 'add it or correct its name'))
+        remedy = _left_out(a.path, 'add it or correct its name')
+        problems.add(a.file, a.place, f'image {a.path} is not in {images}', remedy)
         return None
     try:
         why = check_image(path) if decode else ''
@@ -76,18 +78,20 @@ def _real_size(a: _Annotated, images, problems, decode):
     problems.add(a.file, a.place, f'size {a.size[0]}×{a.size[1]}, but image {a.path} has {size[0]}×{size[1]}{swapped}',
                  _left_out(a.path, 'check that boxes and image belong together, then correct the size'))
 
-# %% ../../nbs/06_boxes.ipynb #19834324
+# %% ../../nbs/06_boxes.ipynb #10243ba7
 def _tidy(v): return int(v) if v == int(v) else float(v)    # 12.0 and 12 give the same bytes
 
 def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
     "`box` clipped to the image, '' or None and why it cannot belong to it"
     why = check_box(box, width, height, slack)
     if why: return None, why
-    left, top, right, bottom = max(box.x, 0), max(box.y, 0), min(box.x + box.w, width), min(box.y + box.h, height)
+    left, right = max(box.x, 0), min(box.x + box.w, width)
+    top, bottom = max(box.y, 0), min(box.y + box.h, height)
     w = box.w if left == box.x and box.x + box.w <= width else right - left
     h = box.h if top == box.y and box.y + box.h <= height else bottom - top
-    if w <= 0 or h <= 0: return None, check_box(replace(box, x=left, y=top, w=0, h=0), width, height) + ' inside the image'
-    polygon = box.polygon and tuple((_tidy(min(max(x, 0), width)), _tidy(min(max(y, 0), height))) for x, y in box.polygon)
+    if w <= 0 or h <= 0: return None, f'box ({box.x:g}, {box.y:g}, {box.w:g}, {box.h:g}) lies outside the image'
+    within = lambda v, size: _tidy(min(max(v, 0), size))
+    polygon = box.polygon and tuple((within(x, width), within(y, height)) for x, y in box.polygon)
     return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h), polygon=polygon), ''
 
 # %% ../../nbs/06_boxes.ipynb #9cf44527
@@ -113,70 +117,79 @@ def _records(annotated, classes, images, problems, slack, decode, about) -> Iter
             yield Record(ids[a.path], a.path, *size, boxes=tuple(boxes), labelled_classes=tuple(classes),
                          scene=scene(a.path) if callable(scene) else scene, **{'licence': a.licence, **about})
 
-# %% ../../nbs/06_boxes.ipynb #4acab9c4
+# %% ../../nbs/06_boxes.ipynb #577b2341
 def _refuse(file, reason, remedy, place=''): raise BadInput(Problem(str(file), place, reason, remedy))
 
 def _coco_file(path) -> dict:
     "The parsed COCO file, with lists of images, annotations and categories"
     try: data = json.loads(Path(path).read_text(encoding='utf-8-sig'))
-    except json.JSONDecodeError as e: _refuse(path, f'not valid JSON: {e.msg} at column {e.colno}', 'correct it', f'line {e.lineno}')
+    except json.JSONDecodeError as e:
+        _refuse(path, f'not valid JSON: {e.msg} at column {e.colno}', 'correct it', f'line {e.lineno}')
     except RecursionError: _refuse(path, 'nested too deeply for a COCO file', 'give the COCO annotation file')
     except UnicodeDecodeError: _refuse(path, 'not UTF-8 text', 'give the COCO annotation file')
     except OSError as e: _refuse(path, f'cannot be read: {e.strerror}', 'give the path of the COCO annotation file')
     except ValueError as e: _refuse(path, f'not usable JSON: {e}', 'correct it')     # such as a number of 5,000 digits
     if not isinstance(data, dict):
-        _refuse(path, f'a JSON {type(data).__name__}, not a COCO object', "give the file with 'images', 'annotations', 'categories'")
+        _refuse(path, f'a JSON {type(data).__name__}, not a COCO object', "give one with 'images' and 'annotations'")
     for key in ('images', 'annotations'):
         if not isinstance(data.get(key), list):
             _refuse(path, f'{key!r} is {"missing" if key not in data else "no list"}', 'give a COCO detection file')
     return data
 
-# %% ../../nbs/06_boxes.ipynb #3e0940f8
+# %% ../../nbs/06_boxes.ipynb #ad051e95
 def _is_id(v): return isinstance(v, (int, str)) and not isinstance(v, bool)
 def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9   # also refuses NaN
 
 def _coco_categories(file, data, names, problems) -> dict:
     "Category id → noun"
     found, listed = {}, data.get('categories', [])
-    if not isinstance(listed, list): problems.add(file, 'categories', 'no list', "list every category as {'id': …, 'name': …}"); listed = []
+    if not isinstance(listed, list):
+        problems.add(file, 'categories', 'no list', "list every category as {'id': …, 'name': …}"); listed = []
     for i, c in enumerate(listed):
         c = c if isinstance(c, dict) else {}
         id, name = c.get('id'), c.get('name')
         if not _is_id(id) or not isinstance(name, str) or not name.strip():
-            problems.add(file, f'categories[{i}]', f'id {id!r}, name {name!r}', 'give a whole number as id and a name'); continue
+            problems.add(file, f'categories[{i}]', f'id {id!r}, name {name!r}', 'give a whole number as id and a name')
+            continue
         name = names.get(name, noun(name))
         if found.setdefault(id, name) != name:
-            problems.add(file, f'categories[{i}]', f'id {id!r} means {found[id]!r} and {name!r}', 'give each category its own id')
+            why = f'id {id!r} means {found[id]!r} and {name!r}'
+            problems.add(file, f'categories[{i}]', why, 'give each category its own id')
             found[id] = None
     return found
 
-# %% ../../nbs/06_boxes.ipynb #93f54445
+# %% ../../nbs/06_boxes.ipynb #6353012b
 def _coco_images(file, data, problems) -> dict:
     "Image id → `_Annotated`; `counts` is False where a fault was named"
-    found, listed = {}, data.get('licenses')
-    licences = {l.get('id'): str(l.get('name') or l.get('url') or '') for l in listed if isinstance(l, dict) and _is_id(l.get('id'))} \
-        if isinstance(listed, list) else {}
+    found, listed = {}, data.get('licenses') if isinstance(data.get('licenses'), list) else []
+    licences = {l['id']: str(l.get('name') or l.get('url') or '')
+                for l in listed if isinstance(l, dict) and _is_id(l.get('id'))}
     def fault(a, place, reason, remedy):
         if a: a.counts = False
         problems.add(file, place, reason, remedy)
     for i, entry in enumerate(data['images']):
         e = entry if isinstance(entry, dict) else {}
-        if not _is_id(e.get('id')): fault(None, f'images[{i}]', f'id {e.get("id")!r}', 'give each image an id'); continue
+        if not _is_id(e.get('id')):
+            fault(None, f'images[{i}]', f'id {e.get("id")!r}', 'give each image an id'); continue
         place, path, size = f'image {e["id"]}', _below(e.get('file_name')), (e.get('width'), e.get('height'))
         licence = licences.get(e['license'], '') if _is_id(e.get('license')) else ''
         a = _Annotated(str(file), place, path, None if size == (None, None) else size, licence)
         if not path:
-            fault(a, place, f"file_name {e.get('file_name')!r} is no path below the picture folder", 'give a relative path')
+            why = f"file_name {e.get('file_name')!r} is no path below the picture folder"
+            fault(a, place, why, 'give a relative path')
         elif not all(v is None or isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in size):
-            fault(a, place, f'width and height are {size[0]!r} and {size[1]!r}', _left_out(path, 'give whole pixels above 0'))
+            why = f'width and height are {size[0]!r} and {size[1]!r}'
+            fault(a, place, why, _left_out(path, 'give whole pixels above 0'))
         other = found.setdefault(e['id'], a)
-        if other is not a and other.path == path: fault(None, place, f'{path} is listed twice', 'remove one entry; it is read once')
+        if other is not a and other.path == path:
+            fault(None, place, f'id and file name {path} are listed twice', 'remove one entry; it is read once')
         elif other is not a:
-            fault(other, place, f'id given to {other.path or "an image"} and to {path or "another"}, whose boxes cannot be told apart',
+            both = f'{other.path or "an image"} and {path or "another"}'
+            fault(other, place, f'the id is that of {both}, whose boxes cannot be told apart',
                   "give each image its own id; with on_error='skip' both are left out")
     return found
 
-# %% ../../nbs/06_boxes.ipynb #2f5f6565
+# %% ../../nbs/06_boxes.ipynb #77c87d89
 def _ring(v):
     "((x, y), …) of a flat list of coordinates, None if it is not one"
     ok = isinstance(v, list) and len(v) >= 6 and len(v) % 2 == 0 and all(map(_number, v))
@@ -191,10 +204,11 @@ def _bounds(rings):
 def _rle(v):
     "COCO run-length code in compressed form, None if `v` is not one"
     size, counts = (v.get('size'), v.get('counts')) if isinstance(v, dict) else (None, None)
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and 0 < n < 10**6 for n in size)): return None
-    if isinstance(counts, str) and counts and counts.isascii(): return {'size': size, 'counts': counts}
-    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts) or sum(counts) != math.prod(size):
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and 0 < n < 10**6 for n in size)):
         return None
+    if isinstance(counts, str) and counts and counts.isascii(): return {'size': size, 'counts': counts}
+    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts): return None
+    if sum(counts) != math.prod(size): return None
     from pycocotools import mask
     return {'size': size, 'counts': mask.frPyObjects({'size': size, 'counts': counts}, *size)['counts'].decode()}
 
@@ -209,7 +223,7 @@ def _outline(v):
     parts = {'parts': [[list(p) for p in r] for r in rings]} if len(rings) > 1 else {}
     return max(rings, key=_ring_area), parts, _bounds(rings)
 
-# %% ../../nbs/06_boxes.ipynb #ef858e4c
+# %% ../../nbs/06_boxes.ipynb #3cd38d98
 _STANDARD = {'id', 'image_id', 'category_id', 'bbox', 'segmentation', 'area', 'iscrowd', 'ignore', 'attributes'}
 
 def _coco_box(e, categories, names) -> tuple[Box | None, str, str]:
@@ -226,6 +240,7 @@ def _coco_box(e, categories, names) -> tuple[Box | None, str, str]:
     if isinstance(e.get('attributes'), dict): extra |= e['attributes']
     return Box(category, *bbox, polygon=polygon, attributes=extra), '', flaw
 
+# %% ../../nbs/06_boxes.ipynb #03629344
 def _coco_annotations(file, data, found, categories, names, problems):
     "Put every box to its image in `found`; name what is wrong"
     seen = {}
@@ -234,24 +249,28 @@ def _coco_annotations(file, data, found, categories, names, problems):
         id, image = e.get('id'), e.get('image_id')
         place = f'annotation {id}' if _is_id(id) else f'annotations[{i}]'
         a = found.get(image) if _is_id(image) else None
-        if a is None: problems.add(file, place, f'image id {image!r} is not among the images', 'add the image or remove the box'); continue
+        if a is None:
+            problems.add(file, place, f'image id {image!r} is not among the images', 'add the image or remove the box')
+            continue
         box, why, flaw = _coco_box(e, categories, names)
         same = seen.setdefault(id, (i, image, box)) if _is_id(id) else (i, image, box)
         if same[0] != i and box and same[1:] == (image, box):
             problems.add(file, place, f'id {id!r} and box given twice, as annotations[{same[0]}] and [{i}]',
                          'remove one; it is counted once')
             continue
-        if same[0] != i: place = f'{place} at [{i}]'; problems.add(
-            file, place, f'id {id!r} was given to annotations[{same[0]}] already',
-            "give each its own id; with on_error='skip' both boxes are kept")
+        if same[0] != i:
+            place = f'{place} at [{i}]'
+            problems.add(file, place, f'id {id!r} was given to annotations[{same[0]}] already',
+                         "give each its own id; with on_error='skip' both boxes are kept")
         if why:
             a.counts = False
             remedy = "add it to 'categories' or pass names" if 'category' in why else 'correct the box'
-            problems.add(file, place, why, _left_out(a.path or 'the image', remedy)); continue
+            problems.add(file, place, why, _left_out(a.path or 'the image', remedy))
+            continue
         if flaw: problems.add(file, place, flaw, "correct it; with on_error='skip' only the outline is left out")
         a.add(place, box, problems)
 
-# %% ../../nbs/06_boxes.ipynb #294eeda2
+# %% ../../nbs/06_boxes.ipynb #0d4c3e2b
 def _once(annotated, problems):
     "Name images that two entries or two files describe; `counts` becomes False, for each has only some of the boxes"
     first = {}
@@ -260,7 +279,10 @@ def _once(annotated, problems):
         if other is a: continue
         who = f'{other.place} and {a.place}' if a.place else f'{other.file} and {a.file}'
         other.counts = a.counts = False
-        problems.add(a.file, a.place, f'{a.path} is described twice, by {who}', _left_out(a.path, 'bring its boxes together'))
+        remedy = _left_out(a.path, 'bring its boxes together')
+        problems.add(a.file, a.place, f'{a.path} is described twice, by {who}', remedy)
+
+def _occurring(annotated): return {box.category for a in annotated for _, box in a.boxes.values()}
 
 def read_coco(
     annotations: str | Path,            # a COCO detection file
@@ -269,7 +291,7 @@ def read_coco(
     names: Mapping[str, str] | None = None, # category name (or id, where the file names none) → noun to use
     slack: float = 1.,                  # pixels a box may reach over the edge; it is clipped
     decode: bool = True,                # decode each image completely to find damaged ones
-    **about,                            # of every record: source, licence, sar, modality, scene (text or function of the path)
+    **about,                            # of each record: source, licence, sar, modality, scene (text or path → text)
 ) -> Iterator[Record]:
     "Records of a COCO file, sorted by file name; images without boxes are kept, with a count of 0"
     problems, names = Problems() if problems is None else problems, {str(k): v for k, v in (names or {}).items()}
@@ -279,8 +301,8 @@ def read_coco(
     _once(found.values(), problems)
     info = data['info'].get('description') if isinstance(data.get('info'), dict) else None
     about = {'source': info.strip() if isinstance(info, str) else '', **about}
-    classes = sorted({n for n in categories.values() if n} | {b.category for a in found.values() for _, b in a.boxes.values()})
-    yield from _records(found.values(), classes, images, problems, slack, decode, about)
+    classes = {n for n in categories.values() if n} | _occurring(found.values())
+    yield from _records(found.values(), sorted(classes), images, problems, slack, decode, about)
 
 # %% ../../nbs/06_boxes.ipynb #7a51f855
 def _floats(node, keys, what):
@@ -315,7 +337,7 @@ def _voc_box(node, names, corners) -> Box:
     if bounds is None: raise ValueError('it has no usable bndbox, rotated_bndbox or segm')
     return Box(names.get(name, noun(name)), *bounds, polygon=polygon, angle=angle, attributes=extra)
 
-# %% ../../nbs/06_boxes.ipynb #531c111c
+# %% ../../nbs/06_boxes.ipynb #72ea8762
 def _xml(file):
     "Root of the XML `file`; ValueError holds place, reason and remedy"
     from xml.etree.ElementTree import ParseError
@@ -325,9 +347,12 @@ def _xml(file):
     except ParseError as e:
         line = e.position[0]
         text = file.read_text(encoding='utf-8', errors='replace').split('\n')[line-1:line]
-        raise ValueError(f'line {line}', f'not well-formed XML at {"".join(text).strip()[:60]!r}', 'correct the line') from None
-    except DefusedXmlException as e: raise ValueError('', f'refused for safety: {e}', 'remove its entity declarations') from None
-    except (OSError, ValueError, LookupError) as e: raise ValueError('', f'cannot be read: {e}', 'give a readable XML file') from None
+        shown = ''.join(text).strip()[:60]
+        raise ValueError(f'line {line}', f'not well-formed XML at "{shown}"', 'correct the line') from None
+    except DefusedXmlException as e:
+        raise ValueError('', f'refused for safety: {e}', 'remove its entity declarations') from None
+    except (OSError, ValueError, LookupError) as e:
+        raise ValueError('', f'cannot be read: {e}', 'give a readable XML file') from None
     if root.tag != 'annotation':
         raise ValueError('', f'root element is <{root.tag}>, not <annotation>', 'give Pascal VOC files')
     return root
@@ -339,10 +364,10 @@ def _voc_path(root, file, folder, images, stems) -> str:
     if named and (Path(images)/beside).is_file(): return beside
     if named and (PurePosixPath(named).suffix or (Path(images)/named).is_file()): return named
     if (root.findtext('filename') or '').strip() and not named: return ''      # a path that leaves the folder
-    found = stems().get(named or file.stem, [])                                # no suffix, no name: the one with this stem
+    found = stems().get(named or file.stem, [])             # no suffix, no name: the one image with this stem
     return found[0] if len(found) == 1 else named or ''
 
-# %% ../../nbs/06_boxes.ipynb #c2bec6e6
+# %% ../../nbs/06_boxes.ipynb #36fac1d4
 def _voc_annotated(file, folder, images, names, corners, classes, stems, problems):
     "What one VOC file says of its image; None after a fault, which is named"
     try: root = _xml(file)
@@ -352,28 +377,33 @@ def _voc_annotated(file, folder, images, names, corners, classes, stems, problem
         problems.add(file, 'filename', f"{root.findtext('filename')!r} leads to no image in {images}",
                      _left_out('the image', 'give the name of an image below it')); return None
     a = _Annotated(str(file), '', path, None)
-    try: size = tuple(int(v) for v in _floats(root, ('size/width', 'size/height'), 'it')) if root.find('size') is not None else (0, 0)
-    except (ValueError, OverflowError) as e: problems.add(file, 'size', str(e), _left_out(path, 'give whole pixels')); a.counts = False
-    else: a.size = None if size == (0, 0) else size              # some tools write 0 for "not known"
+    def fault(place, why, remedy):
+        a.counts = False
+        problems.add(file, place, str(why), _left_out(path, remedy))
+    if root.find('size') is not None:
+        try: size = tuple(map(int, _floats(root, ('size/width', 'size/height'), 'it')))
+        except ValueError as e: fault('size', e, 'give whole pixels')
+        else: a.size = None if size == (0, 0) else size              # some tools write 0 for "not known"
     for i, node in enumerate(root.findall('object'), 1):
         try:
             box = _voc_box(node, names, corners)
-            if classes is not None and box.category not in classes: raise ValueError(f'category {box.category!r} is unknown')
-        except ValueError as e: problems.add(file, f'object {i}', str(e), _left_out(path, 'correct the object')); a.counts = False; continue
+            if classes is not None and box.category not in classes:
+                raise ValueError(f'category {box.category!r} is unknown')
+        except ValueError as e: fault(f'object {i}', e, 'correct the object'); continue
         a.add(f'object {i}', box, problems)
     return a
 
-# %% ../../nbs/06_boxes.ipynb #7d2af507
+# %% ../../nbs/06_boxes.ipynb #340ebc06
 def read_voc(
     folder: str | Path,                 # Pascal VOC files, one an image, also in folders below; or one such file
     images: str | Path,                 # the folder with the images
     problems: Problems | None = None,   # where faults go; default: the first one is raised
     names: Mapping[str, str] | None = None, # category name → noun to use
     classes: Sequence[str] | None = None,   # what the set labels, as nouns; default: every category that occurs
-    corners: str = 'edges',             # 'edges' counted from 0, or 'pixels' from 1, both included, as in the development kit
+    corners: str = 'edges',             # 'edges' counted from 0, or 'pixels' from 1, both included, as in the first kit
     slack: float = 1.,                  # pixels a box may reach over the edge; it is clipped
     decode: bool = True,                # decode each image completely to find damaged ones
-    **about,                            # of every record: source, licence, sar, modality, scene (text or function of the path)
+    **about,                            # of each record: source, licence, sar, modality, scene (text or path → text)
 ) -> Iterator[Record]:
     "Records of Pascal VOC files, sorted by image path; images without boxes are kept, with a count of 0"
     if corners not in ('edges', 'pixels'): raise ValueError(f"corners is {corners!r}; give 'edges' or 'pixels'")
@@ -383,16 +413,16 @@ def read_voc(
     if folder.is_file(): folder = folder.parent
     def stems():
         if not cache:
-            for p in sorted(Path(images).rglob('*')):
-                if p.is_file() and p.suffix != '.xml': cache.setdefault(p.stem, []).append(p.relative_to(images).as_posix())
+            for p in sorted(p for p in Path(images).rglob('*') if p.is_file() and p.suffix != '.xml'):
+                cache.setdefault(p.stem, []).append(p.relative_to(images).as_posix())
         return cache
     found = [_voc_annotated(f, folder, images, names or {}, corners, classes, stems, problems) for f in files]
     found = [a for a in found if a is not None]
     _once(found, problems)
-    occurring = {b.category for a in found for _, b in a.boxes.values()}
-    yield from _records(found, sorted(occurring if classes is None else classes), images, problems, slack, decode, about)
+    classes = _occurring(found) if classes is None else classes
+    yield from _records(found, sorted(classes), images, problems, slack, decode, about)
 
-# %% ../../nbs/06_boxes.ipynb #ef2d403a
+# %% ../../nbs/06_boxes.ipynb #698c01da
 def read_boxes(
     images: str | Path,                 # the folder with the images
     annotations: str | Path,            # a COCO file, or a VOC file or folder
@@ -409,8 +439,8 @@ def read_boxes(
         jsons, xml = sorted(annotations.glob('*.json')), next(annotations.rglob('*.xml'), None)
         if len(jsons) == 1 and (format == 'coco' or xml is None): annotations = jsons[0]
         elif jsons or xml is None or format == 'coco':
-            _refuse(annotations, f'{len(jsons)} JSON files and {"XML files" if xml else "no XML file"} here', 'name one JSON file'
-                    + (", or pass format='voc'" if xml else ''))
+            _refuse(annotations, f'{len(jsons)} JSON files and {"XML files" if xml else "no XML file"} here',
+                    'name one JSON file' + (", or pass format='voc'" if xml else ''))
     is_json = annotations.suffix.lower() == '.json'
     if format is None and annotations.is_file() and annotations.suffix.lower() not in ('.json', '.xml'):
         _refuse(annotations, f'suffix {annotations.suffix!r} does not tell the format', "pass format='coco' or 'voc'")

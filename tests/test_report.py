@@ -1,0 +1,75 @@
+"The report as a reader meets it: whole without the net, in light and dark, read aloud"
+import json, shutil, struct, zlib
+from dataclasses import asdict
+from html.parser import HTMLParser
+import pytest
+from sartext.records import BadInput
+from sartext.reproduce import PROFILES, report, write_piece
+
+def png(w=8, h=4):
+    "A small PNG, all grey"
+    def chunk(kind, data): return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+    rows = b''.join(b'\0' + b'\x80'*w for _ in range(h))
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, 8, 0, 0, 0, 0)) + chunk(b'IDAT', zlib.compress(rows))
+            + chunk(b'IEND', b''))
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path/'pieces').mkdir(); (tmp_path/'pieces/10-sample.png').write_bytes(png())
+    write_piece(tmp_path, '20-numbers', 'Numbers <all> & "sundry"', 'Some *text* with <b>no markup of its own</b>.',
+                tables=[dict(caption='Recall', columns=['arm', 'mR'], rows=[['a | b', 12.345], ['<script>alert(1)</script>', None]])])
+    write_piece(tmp_path, '10-sample', 'Samples', figures=[dict(file='10-sample.png', alt='A grey "field"', caption='Simulated, n = 1')])
+    run = dict(command='sartext reproduce', profile='tiny', seed=0, data='simulated', commit='', sizes=asdict(PROFILES['tiny']),
+               machine={'processor': 'p'}, versions={'python': '3'}, steps=[dict(name='01_narrate', seconds=1.)])
+    (tmp_path/'run.json').write_text(json.dumps(run))
+    return tmp_path
+
+class Tags(HTMLParser):
+    def __init__(self, text): super().__init__(); self.seen, self.open, self.wrong = [], [], []; self.feed(text)
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ('meta', 'img', 'br', 'hr'): self.open.append(tag)
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag: self.wrong.append(tag)
+
+def test_html(out):
+    text = report(out).read_text(); tags = Tags(text)
+    assert not tags.wrong and not tags.open, 'a tag is not closed'
+    names = [t for t, _ in tags.seen]
+    assert 'script' not in names and 'link' not in names and 'b' not in names, 'the page holds code or markup that is not its own'
+    assert all(d['src'].startswith('data:image/png;base64,') and d['alt'] for t, d in tags.seen if t == 'img')
+    assert [d['href'] for t, d in tags.seen if t == 'a'] == [f"#{d['id']}" for t, d in tags.seen if t == 'h2']
+    assert dict(tags.seen)['html'] == {'lang': 'en'} and names.count('h1') == 1
+    assert text.index('Samples</h2>') < text.index('sundry&quot;</h2>'), 'pieces come by their number'
+
+def test_markdown(out):
+    report(out); text = (out/'report.md').read_text()
+    assert '![A grey "field"](pieces/10-sample.png)' in text and '| a \\| b | 12.3' in text
+    assert text.index('## Samples') < text.index('## Numbers') < text.index('## How this was made')
+
+def test_same_bytes(out):
+    first = report(out).read_bytes(); assert report(out).read_bytes() == first
+
+def test_broken_piece_is_named(out):
+    (out/'pieces/30-cut.json').write_text('{"title": "cut')
+    with pytest.raises(BadInput, match='30-cut.json'): report(out)
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_in_a_browser(out, scheme):
+    "The page asks for nothing, fits a telephone, and its text stands out from its ground"
+    pw = pytest.importorskip('playwright.sync_api')
+    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    if not chromium: pytest.skip('no chromium')
+    page_file = report(out)
+    with pw.sync_playwright() as p:
+        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
+        page = b.new_page(viewport=dict(width=360, height=740), color_scheme=scheme); asked, errors = [], []
+        page.on('request', lambda r: asked.append(r.url)); page.on('pageerror', lambda e: errors.append(str(e)))
+        page.goto(page_file.as_uri())
+        assert [u for u in asked if not u.startswith(('file:', 'data:'))] == [] and not errors
+        assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'the page scrolls sideways'
+        assert page.evaluate('document.images[0].naturalWidth') == 8
+        ground, ink = (page.evaluate(f'getComputedStyle(document.body).{k}') for k in ('backgroundColor', 'color'))
+        def light(c): return sum(int(v) for v in c[c.index('(') + 1:-1].split(',')[:3])
+        assert (light(ground) > light(ink)) == (scheme == 'light') and abs(light(ground) - light(ink)) > 400
+        b.close()
