@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'Profile', 'get_profile', 'skipped', 'StepFailed',
            'run_notebook', 'save_figure', 'write_piece', 'versions', 'machine', 'experiments_folder', 'commit',
-           'fingerprint', 'Step', 'run_steps', 'report', 'reproduce', 'experiment_names', 'experiments']
+           'fingerprint', 'Step', 'run_steps', 'committed_tables', 'report', 'reproduce', 'experiment_names',
+           'experiments']
 
 # %% ../nbs/60_reproduce.ipynb #28fa9859
 import base64, hashlib, html, importlib.metadata, json, os, platform, re, subprocess, sys, time
@@ -15,7 +16,7 @@ from pathlib import Path
 import sartext
 from .records import BadInput, Problem, atomic
 
-# %% ../nbs/60_reproduce.ipynb #45468e33
+# %% ../nbs/60_reproduce.ipynb #9f5685a6
 @dataclass(frozen=True)
 class Profile:
     "Sizes and sources of one run of all experiments"
@@ -34,16 +35,17 @@ class Profile:
     start: str = 'packaged'         # where the weights come from, as `sartext.models.starts` names it
     lr: float = 5e-4                # peak of the one-cycle schedule
     workers: int = 2                # processes that draw, narrate and build
+    frozen_blocks: int = 0          # lower stages of the image tower that stay as they are
 
-# %% ../nbs/60_reproduce.ipynb #1dcc8494
+# %% ../nbs/60_reproduce.ipynb #359fde8c
 PROFILES = {
     'smoke': Profile(n_optical=24, n_sar=24, n_val=12, n_test=16, n_shifted=12, image_size=64, scene_size=128,
-                     batch_size=8, optical_steps=2, sar_steps=2, seeds=(0, 1)),
+                     batch_size=8, optical_steps=2, sar_steps=2, seeds=(0, 1), frozen_blocks=2),
     'tiny': Profile(n_optical=1500, n_sar=400, n_val=150, n_test=300, n_shifted=300, image_size=128, scene_size=256,
-                    batch_size=64, optical_steps=70, sar_steps=38),
+                    batch_size=64, optical_steps=70, sar_steps=38, frozen_blocks=2),
     'small': Profile(n_optical=20000, n_sar=6000, n_val=1000, n_test=2000, n_shifted=2000, image_size=224,
                      scene_size=256, batch_size=256, optical_steps=800, sar_steps=400, workers=8),
-    'paper': Profile(n_optical=0, n_sar=0, n_val=0, n_test=0, n_shifted=0, image_size=224, scene_size=256,
+    'paper': Profile(n_optical=100000, n_sar=0, n_val=0, n_test=0, n_shifted=2000, image_size=224, scene_size=256,
                      batch_size=1024, optical_steps=20000, sar_steps=10000, lr=1e-5, workers=32,
                      start='ViT-L-14/laion2b_s32b_b82k')}
 
@@ -87,7 +89,7 @@ def _failure(name, copy, e, lines=12):
     return StepFailed('\n'.join([f'{where}: {e.ename}: {e.evalue}', *plain[-lines:],
                                  f'The notebook as far as it came: {copy}']))
 
-# %% ../nbs/60_reproduce.ipynb #60bcaee6
+# %% ../nbs/60_reproduce.ipynb #41f04da5
 def run_notebook(
     nb: str | Path,                 # the notebook; it is not changed
     copy: str | Path,               # where the executed copy goes
@@ -98,6 +100,7 @@ def run_notebook(
 ) -> Path:
     "Execute a copy of `nb` with `params`, skipping what nbdev skips; an unknown parameter is an error"
     import papermill as pm
+    os.environ['TQDM_DISABLE'] = '1'    # a bar drawn in a kernel leaves a frozen 0 % in the notebook; ours counts cells
     nb, copy, params = Path(nb), Path(copy), params or {}
     known = pm.inspect_notebook(nb) if params else {}
     unknown = sorted(set(params) - set(known))
@@ -371,6 +374,21 @@ def _committed(results):
         made = f"Committed result, not computed in this run: commit `{d.get('commit') or 'unknown'}`, {where}, " \
                f"{d.get('seconds', 0)/60:.0f} min, `{d.get('command', '')}`."
         yield {**d, 'text': f"{d.get('text', '')}\n\n{made}", 'figures': []}
+
+# %% ../nbs/60_reproduce.ipynb #5252c054
+def committed_tables(
+    names: Sequence[str],                   # of experiments, in order
+    tables: int = 2,                        # how many of each one's tables
+    results: str | Path | None = None,      # folder with committed result tables; default: that of the clone
+) -> str:
+    "Committed results as Markdown; says so where an experiment was not run"
+    folder, shown = Path(results or experiments_folder().parent.parent/'results'), []
+    pieces = {Path(p).stem: d for p, d in zip(sorted(folder.glob('*.json')), _committed(folder))}
+    for name in names:
+        if name not in pieces: shown.append(f'*{name}: not run yet.*'); continue
+        piece = {**pieces[name], 'tables': pieces[name].get('tables', [])[:tables]}
+        shown.append(_md_piece(piece, '').replace('## ', '### ', 1))
+    return '\n\n'.join(shown)
 
 # %% ../nbs/60_reproduce.ipynb #5ac7f05b
 def _made_with(run):

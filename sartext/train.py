@@ -17,7 +17,7 @@ import numpy as np
 from .dataset.build import load
 from .records import BadInput, Caption, Problem, Record, atomic, rng_for, seed_for
 
-# %% ../nbs/45_train.ipynb #19874e62
+# %% ../nbs/45_train.ipynb #eb66ea8c
 @dataclass(frozen=True)
 class Stage:
     "One stage of training: which pictures, how long, how fast"
@@ -29,6 +29,7 @@ class Stage:
     warmup: float = 0.1                # share of the steps until the peak
     weight_decay: float = 0.01         # on matrices and kernels only
     trainable: str = 'image'           # what learns: see `sartext.models.clip.trainable`
+    frozen_blocks: int = 0             # lower stages of the image tower that stay as they are
 
 # %% ../nbs/45_train.ipynb #3db5ebbd
 ARMS = ('untouched', 'optical only', 'direct', 'direct-long', 'mixed', 'progressive')
@@ -165,7 +166,7 @@ def optimizer_for(parameters: Iterable, stage: Stage):
               {'params': [p for p in parameters if p.ndim < 2], 'weight_decay': 0.}]
     return torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), eps=1e-6)
 
-# %% ../nbs/45_train.ipynb #2c711903
+# %% ../nbs/45_train.ipynb #eb0b8644
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -183,7 +184,7 @@ def run_stage(
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
     acc = accelerator or Accelerator()
-    optimizer = optimizer_for(trainable(start.model, stage.trainable), stage)
+    optimizer = optimizer_for(trainable(start.model, stage.trainable, stage.frozen_blocks), stage)
     module, optimizer = acc.prepare(contrastive(start.model, texts is not None), optimizer)
     loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
     history, sizes = [], {m: len(p) for m, p in pairs.items()}
