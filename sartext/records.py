@@ -177,9 +177,9 @@ def _known(cls, d, what):
     _check(not missing, f'{what} lacks {missing}', 'add them')
     return d
 
-# %% ../nbs/00_records.ipynb #e5d3672f
+# %% ../nbs/00_records.ipynb #24a260fc
 def check_box(box: Box, width: int, height: int, slack: float = 1.0) -> str:
-    "Why `box` cannot belong to a `width`×`height` picture, '' if it can; up to `slack` pixels over the edge are rounding"
+    "Why `box` cannot belong to a `width`×`height` picture, '' if it can; `slack` pixels over the edge are rounding"
     x, y, w, h = box.x, box.y, box.w, box.h
     shown = f"box ({x:g}, {y:g}, {w:g}, {h:g})" if all(map(_finite, (x, y, w, h))) else f"box ({x}, {y}, {w}, {h})"
     if not all(map(_finite, (x, y, w, h))): return f"{shown} has a value that is not a finite number"

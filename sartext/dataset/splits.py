@@ -7,7 +7,7 @@ __all__ = ['NEAR', 'SIDE', 'SPLITS', 'FRACTIONS', 'rgb_image', 'picture', 'perce
            'pictures_of', 'spread', 'reason', 'fingerprints', 'near_pairs', 'Group', 'connected', 'duplicate_groups',
            'leakage', 'draw_split', 'assign_splits']
 
-# %% ../../nbs/20_splits.ipynb #78ccf7e4
+# %% ../../nbs/20_splits.ipynb #9ad25e9c
 import hashlib, math, os, threading, time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,7 +88,7 @@ def pictures_of(record: Record) -> dict[str, str]:
     return {record.image: record.modality} | {path: 'optical' if name == 'optical' else 'sar'
                                               for name, path in sorted(record.partners.items()) if path != record.image}
 
-# %% ../../nbs/20_splits.ipynb #653f5c44
+# %% ../../nbs/20_splits.ipynb #73eab1f9
 def _with_parent():
     "End this worker when its parent is gone, so that a killed job leaves nothing running"
     parent = os.getppid()
