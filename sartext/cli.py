@@ -6,15 +6,14 @@
 __all__ = ['OnError', 'Format', 'OnLeak', 'Modality', 'Split', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'app',
            'evaluate', 'main', 'simulate', 'narrate', 'build', 'train', 'retrieval', 'reproduce', 'experiments']
 
-# %% ../nbs/62_cli.ipynb #d1c9242b
-import json, re, sys
-from collections.abc import Iterable, Iterator
+# %% ../nbs/62_cli.ipynb #e7b8a7b5
+import json, os, re, sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 import typer
 from . import __version__
-from .records import BadInput, Problem, Problems, atomic, note_images, write_records
+from .records import BadInput, Problem, Problems, atomic, note_images, progress, write_records
 from .reproduce import PROFILES, StepFailed
 
 # %% ../nbs/62_cli.ipynb #c10a4b9a
@@ -35,7 +34,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #48d1e7f2
+# %% ../nbs/62_cli.ipynb #e4238aee
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -50,6 +49,7 @@ def _in_options(text: str) -> str:
 
 def main() -> None:
     "The command `sartext`: 0 done, 1 refused input, 2 wrong use"
+    if not (sys.stderr and sys.stderr.isatty()): os.environ.setdefault('TQDM_DISABLE', '1')
     try: app()
     except (BadInput, StepFailed) as e: print(f'sartext: {_in_options(str(e))}', file=sys.stderr)
     except OSError as e: print(f'sartext: {e.filename or ""}: {e.strerror or e}', file=sys.stderr)
@@ -73,7 +73,7 @@ def simulate(
     path = write_world(out, n, seed, ranges, size, start, optical_only, workers)
     print(f'{n} scenes: {path}')
 
-# %% ../nbs/62_cli.ipynb #bd14e0e2
+# %% ../nbs/62_cli.ipynb #f8d34b80
 def _of(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
 
 def _problems_file(out: Path) -> Path: return out.with_name(f'{out.stem}.problems.jsonl')
@@ -89,11 +89,6 @@ def _tell(problems: Problems) -> None:
     "Say on stderr what was skipped"
     for p in problems: print(f'skipped: {_in_options(str(p))}', file=sys.stderr)
 
-def _progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
-    "`items` with a progress bar on stderr, where that is a terminal"
-    from tqdm.auto import tqdm
-    return tqdm(items, desc=what, total=total, unit='', disable=not sys.__stderr__.isatty())
-
 # %% ../nbs/62_cli.ipynb #05a2a133
 def _kinds(text: str) -> tuple[str, ...]:
     "The kinds of caption named in `text`, separated by commas"
@@ -102,7 +97,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     if wrong: raise typer.BadParameter(f'{wrong[0]!r} is not a kind of caption; use concise, complex or both')
     return kinds
 
-# %% ../nbs/62_cli.ipynb #ecd0b26f
+# %% ../nbs/62_cli.ipynb #a54f653e
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -123,7 +118,7 @@ def narrate(
     records = read_boxes(images, annotations, format and format.value, problems, slack=slack)
     done = narrate_all(records, seed=seed, kinds=_kinds(kinds), per_image=per_image, plans=plans.value)
     def counted():
-        for record in _progress(done, 'narrate'): captions.append(len(record.captions)); yield record
+        for record in progress(done, 'narrate'): captions.append(len(record.captions)); yield record
         if captions: return
         _note_problems(problems, out)
         raise BadInput(Problem(str(annotations), '', 'no image could be narrated', 'correct the annotations'))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FACT_KINDS', 'QUANTITIES', 'NORMALISATIONS', 'Problem', 'BadInput', 'Problems', 'Fact', 'Caption', 'Question', 'Box',
            'Sar', 'Record', 'to_json', 'check_box', 'from_dict', 'atomic', 'write_records', 'read_records',
-           'note_images', 'images_of', 'seed_for', 'rng_for']
+           'note_images', 'images_of', 'progress', 'seed_for', 'rng_for']
 
 # %% ../nbs/00_records.ipynb #aae732a1
 import hashlib, json, math, os, random
@@ -281,6 +281,12 @@ def images_of(records: str | Path) -> Path:
     "The folder with the pictures of the file `records`: as noted beside it, else the folder it lies in"
     records = Path(records); note = records.with_suffix('.images.txt')
     return records.parent/note.read_text(encoding='utf-8').strip() if note.exists() else records.parent
+
+# %% ../nbs/00_records.ipynb #5f7b46ff
+def progress(items: Iterable | None = None, desc: str = '', total: int | None = None, **kw):
+    "`items` under a `tqdm.auto` bar; none where the environment variable TQDM_DISABLE is set"
+    from tqdm.auto import tqdm      # its notebook bar does not look at the variable by itself
+    return tqdm(items, desc=desc, total=total, disable=bool(os.environ.get('TQDM_DISABLE')), **kw)
 
 # %% ../nbs/00_records.ipynb #07348c4f
 def seed_for(seed: int, *keys) -> int:

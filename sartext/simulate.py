@@ -15,7 +15,7 @@ __all__ = ['LAND', 'OBJECTS', 'CODE', 'MASK_CLASSES', 'LENGTHS', 'LEAST_PIXELS',
            'cell_of', 'listing', 'capital', 'whereabouts', 'ground_of', 'behind', 'say', 'tell', 'World', 'draw_sar',
            'Scene', 'scene', 'degrade_optical', 'to_record', 'write_geotiff', 'coco', 'write_world']
 
-# %% ../nbs/05_simulate.ipynb #f899ad92
+# %% ../nbs/05_simulate.ipynb #ca3e8dc1
 import json, math
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .records import Box, Caption, Record, Sar, atomic, seed_for, to_json, write_records
+from .records import Box, Caption, Record, Sar, atomic, progress, seed_for, to_json, write_records
 
 # %% ../nbs/05_simulate.ipynb #ee1bc588
 LAND = ('water', 'bare', 'grass', 'crops', 'trees', 'built-up', 'road')
@@ -1092,7 +1092,7 @@ def coco(records: list[Record]) -> dict:
     categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
-# %% ../nbs/05_simulate.ipynb #748163d6
+# %% ../nbs/05_simulate.ipynb #41809862
 def write_world(
     folder: str | Path,         # made if missing; files of the same names are replaced
     n: int,                     # how many scenes
@@ -1106,7 +1106,6 @@ def write_world(
     "Draw `n` scenes and write pictures, masks, `annotations.json` (COCO) and `records.jsonl`"
     from contextlib import nullcontext
     from multiprocessing import get_context
-    from tqdm.auto import tqdm
     if n < 1 or size < 64: raise ValueError(f'n is {n}, size is {size}; give at least 1 scene of at least 64 pixels')
     folder = Path(folder)
     for sub in ('optical', 'masks') if optical_only else ('sar', 'optical', 'masks'):
@@ -1114,7 +1113,7 @@ def write_world(
     jobs = [(folder, seed, i, world, size, optical_only) for i in range(start, start + n)]
     with get_context('spawn').Pool(workers) if workers > 1 else nullcontext() as pool:
         done = map(_write_scene, jobs) if pool is None else pool.imap(_write_scene, jobs, chunksize=8)
-        records = list(tqdm(done, total=n, desc='scenes'))
+        records = list(progress(done, 'scenes', n))
     with atomic(folder/'annotations.json') as f: json.dump(coco(records), f)
     write_records(records, folder/'records.jsonl')
     return folder/'records.jsonl'

@@ -7,7 +7,7 @@ __all__ = ['ARMS', 'EPOCHS', 'Stage', 'arm_stages', 'Pairs', 'optical_caption', 
            'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'run_stage', 'train', 'first_caption',
            'retrieve', 'said_keys', 'stage_list', 'train_dir', 'last_checkpoint', 'evaluate_dir']
 
-# %% ../nbs/45_train.ipynb #b3c1b4d4
+# %% ../nbs/45_train.ipynb #ca83daa3
 import json, math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 import numpy as np
 from .dataset.build import load
-from .records import BadInput, Caption, Problem, Record, atomic, rng_for, seed_for
+from .records import BadInput, Caption, Problem, Record, atomic, progress, rng_for, seed_for
 
 # %% ../nbs/45_train.ipynb #eb66ea8c
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def optimizer_for(parameters: Iterable, stage: Stage):
               {'params': [p for p in parameters if p.ndim < 2], 'weight_decay': 0.}]
     return torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), eps=1e-6)
 
-# %% ../nbs/45_train.ipynb #eb0b8644
+# %% ../nbs/45_train.ipynb #b4687d58
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -180,7 +180,6 @@ def run_stage(
     import torch
     from accelerate import Accelerator
     from open_clip.loss import ClipLoss
-    from tqdm.auto import tqdm
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
     acc = accelerator or Accelerator()
@@ -189,7 +188,7 @@ def run_stage(
     loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
     history, sizes = [], {m: len(p) for m, p in pairs.items()}
     module.train()
-    for step, samples in enumerate(tqdm(batches(stage, sizes, seed), stage.name, stage.steps)):
+    for step, samples in enumerate(progress(batches(stage, sizes, seed), stage.name, stage.steps)):
         mine = samples[acc.process_index::acc.num_processes]
         pixels = normalise(step_pixels(pairs, mine, seed, gain), start.preprocess).to(acc.device)
         said = [pick(pairs[m].captions[i], seed, pairs[m].records[i].id, e).text for m, e, i in mine]

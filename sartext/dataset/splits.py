@@ -7,7 +7,7 @@ __all__ = ['NEAR', 'SIDE', 'SPLITS', 'FRACTIONS', 'rgb_image', 'picture', 'perce
            'pictures_of', 'spread', 'reason', 'fingerprints', 'near_pairs', 'Group', 'connected', 'duplicate_groups',
            'leakage', 'draw_split', 'assign_splits']
 
-# %% ../../nbs/20_splits.ipynb #9ad25e9c
+# %% ../../nbs/20_splits.ipynb #59cab0ea
 import hashlib, math, os, threading, time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 import numpy as np
-from tqdm.auto import tqdm
-from ..records import BadInput, Problems, Record, seed_for
+from ..records import BadInput, Problems, Record, progress, seed_for
 
 # %% ../../nbs/20_splits.ipynb #9f610827
 def rgb_image(path: str | Path) -> np.ndarray:
@@ -88,7 +87,7 @@ def pictures_of(record: Record) -> dict[str, str]:
     return {record.image: record.modality} | {path: 'optical' if name == 'optical' else 'sar'
                                               for name, path in sorted(record.partners.items()) if path != record.image}
 
-# %% ../../nbs/20_splits.ipynb #73eab1f9
+# %% ../../nbs/20_splits.ipynb #60b7ef14
 def _with_parent():
     "End this worker when its parent is gone, so that a killed job leaves nothing running"
     parent = os.getppid()
@@ -98,8 +97,8 @@ def _with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 def spread(f, jobs: Sequence, workers: int = 1, desc: str = '') -> Iterator:
-    "`map(f, jobs)` on `workers` processes, in order, with a progress bar where there is a terminal"
-    bar = partial(tqdm, total=len(jobs), desc=desc)
+    "`map(f, jobs)` on `workers` processes, in order, with a progress bar"
+    bar = partial(progress, total=len(jobs), desc=desc)
     if workers <= 1 or len(jobs) < 2: yield from bar(map(f, jobs)); return
     with ProcessPoolExecutor(workers, initializer=_with_parent) as pool:
         try: yield from bar(pool.map(f, jobs, chunksize=max(1, min(16, len(jobs) // (4*workers)))))

@@ -6,12 +6,12 @@
 __all__ = ['expected_hits', 'Table', 'Recalls', 'recall', 'fact_key', 'normalise', 'text_ceiling', 'recalls', 'chance',
            'random_recall', 'Interval', 'interval', 'Difference', 'paired_difference', 'average', 'recall_table']
 
-# %% ../../nbs/40_retrieval.ipynb #1a08c7b2
+# %% ../../nbs/40_retrieval.ipynb #83ca5c97
 import hashlib, html, json, re, unicodedata
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
-from ..records import Fact, seed_for
+from ..records import Fact, progress, seed_for
 
 # %% ../../nbs/40_retrieval.ipynb #115c8ac3
 def expected_hits(
@@ -97,7 +97,7 @@ def _codes(keys: Sequence[Hashable] | None, owner: np.ndarray, n: int) -> tuple[
     images[owner[order], np.arange(m) - np.repeat(np.cumsum(counts) - counts, counts)] = texts[order]
     return images, texts[:, None]
 
-# %% ../../nbs/40_retrieval.ipynb #37b01245
+# %% ../../nbs/40_retrieval.ipynb #5e8ff1f8
 def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     "(B, M): does any code of row i of `a` equal any code of row j of `b`? (-1 is the filling and equals none)"
     right = np.zeros((len(a), len(b)), bool)
@@ -106,8 +106,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _places(blocks, query_codes: np.ndarray, gallery_codes: np.ndarray, tolerance: float) -> np.ndarray:
     "(3, Q): for each query the numbers `above`, `tied` and `right` of `expected_hits`"
-    from tqdm.auto import tqdm
-    found, bar = [], tqdm(total=len(query_codes), unit=' queries', leave=False, delay=2)
+    found, bar = [], progress(total=len(query_codes), unit=' queries', leave=False, delay=2)
     for start, block in blocks:
         right = _equal(query_codes[start:start + len(block)], gallery_codes)
         best = np.where(right, block, -np.inf).max(1, keepdims=True)
