@@ -34,7 +34,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #e4238aee
+# %% ../nbs/62_cli.ipynb #346321d8
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -48,12 +48,13 @@ def _in_options(text: str) -> str:
     return re.sub(option, lambda m: f"--{m[1].replace('_', '-')} {m[2] or m[3]}", text)
 
 def main() -> None:
-    "The command `sartext`: 0 done, 1 refused input, 2 wrong use"
+    "The command `sartext`: 0 done, 1 refused input or out of memory, 2 wrong use"
     if not (sys.stderr and sys.stderr.isatty()): os.environ.setdefault('TQDM_DISABLE', '1')
     try: app()
-    except (BadInput, StepFailed) as e: print(f'sartext: {_in_options(str(e))}', file=sys.stderr)
-    except OSError as e: print(f'sartext: {e.filename or ""}: {e.strerror or e}', file=sys.stderr)
-    sys.exit(1)
+    except (BadInput, StepFailed, FloatingPointError) as e: said = _in_options(str(e))
+    except MemoryError as e: said = f'out of memory ({str(e) or "no more to be had"}); use a smaller data set or images'
+    except OSError as e: said = f'{e.filename}: {e.strerror or e}' if e.filename else str(e)
+    print(f'sartext: {said}', file=sys.stderr); sys.exit(1)
 
 # %% ../nbs/62_cli.ipynb #f71bc6bb
 @app.command()
@@ -97,7 +98,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     if wrong: raise typer.BadParameter(f'{wrong[0]!r} is not a kind of caption; use concise, complex or both')
     return kinds
 
-# %% ../nbs/62_cli.ipynb #a54f653e
+# %% ../nbs/62_cli.ipynb #d7c2b658
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -114,17 +115,18 @@ def narrate(
     "Write captions of annotated SAR images.\n\nOne record a line; each caption carries its facts and rules."
     from sartext.narrate.annotation import narrate_all
     from sartext.sources.boxes import read_boxes
-    problems, captions = Problems(on_error.value), []
+    problems, captions = Problems(on_error.value), 0
     records = read_boxes(images, annotations, format and format.value, problems, slack=slack)
     done = narrate_all(records, seed=seed, kinds=_kinds(kinds), per_image=per_image, plans=plans.value)
     def counted():
-        for record in progress(done, 'narrate'): captions.append(len(record.captions)); yield record
+        nonlocal captions
+        for record in progress(done, 'narrate'): captions += len(record.captions); yield record
         if captions: return
         _note_problems(problems, out)
         raise BadInput(Problem(str(annotations), '', 'no image could be narrated', 'correct the annotations'))
-    write_records(counted(), out); note_images(out, images); _note_problems(problems, out)
+    n = write_records(counted(), out); note_images(out, images); _note_problems(problems, out)
     listed = f', listed in {_problems_file(out)}' if problems else ''
-    found = [_of(len(captions), 'record'), _of(sum(captions), 'caption'), _of(len(problems), 'problem') + listed]
+    found = [_of(n, 'record'), _of(captions, 'caption'), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
 
 # %% ../nbs/62_cli.ipynb #efd24fe2
@@ -152,7 +154,16 @@ def build(
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     print(f"{', '.join(found)}: {out}")
 
-# %% ../nbs/62_cli.ipynb #b65cbee5
+# %% ../nbs/62_cli.ipynb #310a8737
+def _check_stages(stages: str, epochs: str) -> None:
+    "Refuse stages and epochs that no data set could be trained with"
+    from sartext.train import stage_list
+    try: stage_list(stages, epochs, {'optical': 1, 'sar': 1})
+    except BadInput as e: raise typer.BadParameter(f'{e.problem.reason}; {e.problem.remedy}', param_hint=e.problem.file)
+    except (ValueError, OverflowError):         # nan, inf
+        raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
+
+# %% ../nbs/62_cli.ipynb #5fb70c90
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -163,9 +174,11 @@ def train(
     epochs: Annotated[str, typer.Option(help='Epochs of each stage, by commas; default: 3 optical, 6 SAR.')] = '',
     lr: Annotated[float, typer.Option(help='Peak learning rate.', min=0)] = 5e-4,
     batch_size: Annotated[int, typer.Option(help='Images in one step.', min=2)] = 64,
-    image_size: Annotated[int, typer.Option(help='Side of the images the model sees, pixels.', min=32)] = 128,
+    image_size: Annotated[int | None, typer.Option(
+        help="Side of the images the model sees, pixels; default: 128 for packaged, else the model's own.", min=32, max=4096)] = None,
 ):
     "Train an image–text model through the stages."
+    _check_stages(stages, epochs)
     from sartext.train import train_dir
     path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr,
                      batch_size=batch_size, image_size=image_size)

@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'Profile', 'get_profile', 'skipped', 'StepFailed',
            'run_notebook', 'save_figure', 'write_piece', 'versions', 'machine', 'experiments_folder', 'commit',
-           'fingerprint', 'Step', 'run_steps', 'committed_tables', 'report', 'reproduce', 'experiment_names',
-           'experiments']
+           'fingerprint', 'library_stamp', 'Step', 'run_steps', 'committed_tables', 'report', 'reproduce',
+           'experiment_names', 'experiments']
 
-# %% ../nbs/60_reproduce.ipynb #28fa9859
-import base64, hashlib, html, importlib.metadata, json, os, platform, re, subprocess, sys, time
+# %% ../nbs/60_reproduce.ipynb #3f3575b1
+import base64, hashlib, html, importlib.metadata, json, os, platform, re, shutil, subprocess, sys, time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import sartext
 from .records import BadInput, Problem, atomic
 
-# %% ../nbs/60_reproduce.ipynb #9f5685a6
+# %% ../nbs/60_reproduce.ipynb #38d76f02
 @dataclass(frozen=True)
 class Profile:
     "Sizes and sources of one run of all experiments"
@@ -33,8 +33,8 @@ class Profile:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)      # paired repetitions in `sartext experiments`
     arms: tuple[str, ...] = ('untouched', 'optical only', 'direct', 'direct-long', 'mixed', 'progressive')
     start: str = 'packaged'         # where the weights come from, as `sartext.models.starts` names it
-    lr: float = 5e-4                # peak of the one-cycle schedule
-    workers: int = 2                # processes that draw, narrate and build
+    lr: float = 5e-4                # peak learning rate: linear warm-up, then half a cosine
+    workers: int = 2                # processes that draw and build
     frozen_blocks: int = 0          # lower stages of the image tower that stay as they are
 
 # %% ../nbs/60_reproduce.ipynb #359fde8c
@@ -75,14 +75,13 @@ def _engine() -> str:
     papermill_engines.register('sartext', Engine)
     return 'sartext'
 
-# %% ../nbs/60_reproduce.ipynb #22981f3d
+# %% ../nbs/60_reproduce.ipynb #5e2485bf
 class StepFailed(RuntimeError):
-    "A notebook stopped with an error; `.refused` if it was the user's input that it could not use"
-    def __init__(self, message: str, refused: bool = False): super().__init__(message); self.refused = refused
+    "A notebook stopped with an error, or could not use the user's input"
 
 def _failure(name, copy, e, lines=12):
     "What to tell of papermill's error `e` in notebook `name`"
-    if e.ename == 'BadInput': return StepFailed(e.evalue, refused=True)
+    if e.ename == 'BadInput': return StepFailed(e.evalue)
     plain = re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(e.traceback)).strip().splitlines()
     first = next((l for l in e.source.splitlines() if l.strip() and not l.startswith('#|')), '').strip()
     where = f'{name}, cell {e.cell_index} ("{first[:80]}")'
@@ -214,7 +213,7 @@ def commit(folder: str | Path) -> str:
         return _said_by('git', 'rev-parse', 'HEAD', cwd=folder) + ('+' if changed else '')
     except (OSError, subprocess.CalledProcessError): return ''
 
-# %% ../nbs/60_reproduce.ipynb #f5d90bad
+# %% ../nbs/60_reproduce.ipynb #a5a57c3d
 def _digest(*parts): return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 def _files(folder, pattern='*'):
@@ -228,7 +227,7 @@ def fingerprint(path: str | Path | None) -> str:
     if path.is_file(): return hashlib.sha256(path.read_bytes()).hexdigest()
     return _digest([(p.relative_to(path).as_posix(), (s := p.stat()).st_size, s.st_mtime_ns) for p in _files(path)])
 
-def _library():
+def library_stamp() -> str:
     "A hash of the library's own code"
     here = Path(sartext.__file__).parent
     return _digest([(p.relative_to(here).as_posix(), p.read_text(encoding='utf-8')) for p in _files(here, '*.py')])
@@ -261,7 +260,7 @@ def _run_step(nb, out, params, key, old, force):
     new = sorted(p.name for p in pieces.glob('[0-9]*') if before.get(p.name) != p.stat().st_mtime_ns)
     return Step(nb.stem, key, round(time.perf_counter() - start, 1), tuple(new)), True
 
-# %% ../nbs/60_reproduce.ipynb #8583c931
+# %% ../nbs/60_reproduce.ipynb #bc32e63e
 def run_steps(
     notebooks: Sequence[Path],      # in order
     out: Path,                      # the run's folder
@@ -271,7 +270,7 @@ def run_steps(
 ) -> list[Step]:
     "Run `notebooks` with `params`, skipping those that finished with nothing changed since"
     old = {d['name']: Step(**{**d, 'pieces': tuple(d['pieces'])}) for d in _json(out/'steps.json', [])}
-    key, steps = _digest(inputs, _library()), []
+    key, steps = _digest(inputs, library_stamp()), []
     for nb in notebooks:
         key = _digest(key, _sources(nb), params)
         step, ran = _run_step(nb, out, params, key, old.get(nb.stem), force)
@@ -474,26 +473,27 @@ def experiment_names(folder: str | Path | None = None) -> dict[str, Path]:
     nbs = sorted(Path(folder or experiments_folder()).glob('*.ipynb'))
     return {re.sub(r'^\d+_', '', p.stem): p for p in nbs if p.stem not in STEPS}
 
-# %% ../nbs/60_reproduce.ipynb #8c8e5b23
+# %% ../nbs/60_reproduce.ipynb #b268693d
 def _experiment(name, nb, out, results, profile, images, annotations, seed, force):
     "Run one experiment and write its result table"
     params, inputs, run = _start(f'experiments {name}', out, profile, images, annotations, seed)
     out.mkdir(parents=True, exist_ok=True)
+    if force: shutil.rmtree(out/'runs', ignore_errors=True)      # single runs that `once` kept
     steps = run_steps([nb], out, params, inputs, force)
     if not (out/'result.json').exists():
         raise StepFailed(f"{nb.name} left no result.json in {out}; let its last cell write title, tables and numbers")
-    made = {k: v for k, v in run.items() if k != 'sizes'} | {'seconds': steps[0].seconds}
-    table = _checked(_json(out/'result.json'), nb.name) | made
+    table = _checked(_json(out/'result.json'), nb.name)
+    table = {**run, 'seconds': steps[0].seconds, **table}   # the notebook may know how long all its runs took
     with atomic(results/f'{name}.json') as f:
         json.dump(table, f, ensure_ascii=False, indent=1, allow_nan=False); f.write('\n')
     return results/f'{name}.json'
 
-# %% ../nbs/60_reproduce.ipynb #cc4c5e1e
+# %% ../nbs/60_reproduce.ipynb #6c2ebc5f
 def experiments(
     name: str | None = None,                    # of one experiment; default: all of them
     profile: str = 'tiny',                      # one of PROFILES
     out: str | Path | None = None,              # working folder; default runs/experiments
-    results: str | Path | None = None,          # where the tables go; default results/ of the clone
+    results: str | Path | None = None,          # where the tables go; default results/ of the clone, for smoke `out`
     images: str | Path | None = None,           # the user's own SAR images, an added column
     annotations: str | Path | None = None,      # their boxes
     seed: int = 0,                              # of every random choice that is not one of the repetitions
@@ -504,6 +504,7 @@ def experiments(
     folder = Path(notebooks or experiments_folder()); known = experiment_names(folder)
     if name and name not in known:
         raise ValueError(f"experiment {name!r} is unknown; there is {', '.join(known) or 'none'}")
-    results, out = Path(results or folder.parent.parent/'results'), Path(out or 'runs/experiments').resolve()/profile
+    out = Path(out or 'runs/experiments').resolve()/profile
+    results = Path(results or (out/'results' if profile == 'smoke' else folder.parent.parent/'results'))
     return [_experiment(n, nb, out/n, results, profile, images, annotations, seed, force)
             for n, nb in known.items() if name in (None, n)]

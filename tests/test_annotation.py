@@ -131,6 +131,12 @@ def check(record, caption):
         assert elsewhere in (0, count[name] - sum(cells.values())), text
         if len(count) == 1: assert sum(cells.values()) + elsewhere == count[name], text
     assert len(read) >= min(len(count), 4), (text, read)
+    for clause in re.split(r'[;.](?:\s|$)', text):                                             # a placed group is all there
+        m = re.search(r'\b(?:row|cluster)\b(?P<rest>.*)', clause)
+        places = [v for k, v in tokens(m['rest']) if k == 'at'] if m and len(count) == 1 else []
+        said = [v for k, v in tokens(clause[:m.start()]) if k == 'n'] if m else []
+        own = true[next(iter(count))]
+        for where in places: assert own[where] >= (said[-1] if said else 3), (text, dict(own))
     told = {(f.subject, CELLS.index(f.value)): f.number for f in caption.facts if f.kind == 'position'}
     assert told == {(n, c): m for n, cells in read.items() for c, m in cells.items()}, text  # facts: what the text says
 

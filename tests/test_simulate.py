@@ -1,6 +1,7 @@
 "What the notebook of `sartext.simulate` cannot test about itself: several processes, many scenes, every layout"
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from sartext.records import check_box, read_records
-from sartext.simulate import (CODE, LAYOUTS, LEAST_PIXELS, NOUNS, NUMBERS, OBJECTS, SHIFTED, WORLD, cell_of, hidden, resolves, scene,
-                              shadow_of, write_world)
+from sartext.simulate import (CODE, LAYOUTS, LEAST_PIXELS, NOUNS, NUMBERS, OBJECTS, SHIFTED, WORLD, cell_of, hidden, look_azimuth,
+                              resolves, scene, shadow_of, to_record, write_world)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -177,6 +178,40 @@ def test_many_objects_can_be_seen_against_their_surroundings():
             x0, y0, x1, y1 = (int(max(k, 0)) for k in (b.x - 3, b.y - 3, b.x + b.w + 3, b.y + b.h + 3))
             total += 1; seen += np.sort(v[y0:y1, x0:x1].ravel())[-4:].mean() > 3*np.median(v[max(y0 - 12, 0):y1 + 12, max(x0 - 12, 0):x1 + 12])
     assert seen > .95*total, (seen, total)
+
+
+def test_side_and_orbit_vary_and_are_recorded(scenes):
+    "Both orbits and both sides are drawn, and the azimuth each record states is the one they give, within the track's tilt"
+    records = [to_record(s) for s in scenes[:60]]
+    drawn = Counter((r.sar.orbit_state, r.sar.observation_direction) for r in records)
+    assert set(drawn) == {(o, d) for o in ('ascending', 'descending') for d in ('right', 'left')}, drawn
+    for r, s in zip(records, scenes):
+        off = r.extra['look_azimuth'] - look_azimuth(r.sar.orbit_state, r.sar.observation_direction, 12.)
+        assert abs((off + 180) % 360 - 180) <= 4.1 and r.extra['look_azimuth'] == s.look, (r.id, off)    # tilts from 8 to 16
+
+
+def beside(s, sign):
+    "Mean sigma0 of low ground half a shadow's length beyond (1) or before (-1) all that stands tall, seen from the radar"
+    spacing, slope, look = s.sar.pixel_spacing[0], math.tan(math.radians(s.sar.incidence)), math.radians(s.look)
+    row, column = np.nonzero(s.height > 4)
+    away = .5*s.height[row, column]*slope/spacing
+    row, column = (np.rint(x).astype(int) for x in (row - sign*away*math.cos(look), column + sign*away*math.sin(look)))
+    inside = (away >= 1.5) & (np.minimum(row, column) >= 0) & (np.maximum(row, column) < len(s.height))
+    row, column = row[inside], column[inside]; low = s.height[row, column] < 1
+    return next(iter(s.intensity.values()))[row[low], column[low]].mean() if low.sum() >= 20 else np.nan
+
+
+def test_shadow_falls_away_from_the_radar():
+    "Drawn scenes with something tall: dark beyond it, bright before it, from whatever side the radar looks"
+    found = {}
+    for i in range(100):
+        if (scene(11, i, size=128, sar=False).height > 4).sum() < 40: continue
+        s = scene(11, i, size=128); ratio = beside(s, 1)/beside(s, -1)
+        if np.isfinite(ratio): found[i] = (s.sar.orbit_state, s.sar.observation_direction), ratio
+    ratios = np.array([r for _, r in found.values()])
+    assert len(ratios) >= 20 and len({way for way, _ in found.values()}) == 4, found
+    assert (ratios < .6).mean() > .95 and np.median(ratios) < .2, found     # one strong scatterer may stand in a shadow
+    for way in {w for w, _ in found.values()}: assert np.median([r for w, r in found.values() if w == way]) < .3, (way, found)
 
 
 @pytest.mark.parametrize('bad', [dict(n=0), dict(n=1, size=8)])

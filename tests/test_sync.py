@@ -26,4 +26,4 @@ def test_notebook_is_clean(fresh, nb):
 
 def test_readme_matches_index():
     from sartext.website import readme
-    assert (root/'README.md').read_text() == readme(), 'run python -m sartext.website readme'
+    assert (root/'README.md').read_text() == readme(), """run python -c 'from sartext.website import write_readme; write_readme()'"""

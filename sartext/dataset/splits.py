@@ -18,16 +18,15 @@ from pathlib import Path
 import numpy as np
 from ..records import BadInput, Problems, Record, progress, seed_for
 
-# %% ../../nbs/20_splits.ipynb #9f610827
+# %% ../../nbs/20_splits.ipynb #705add3a
 def rgb_image(path: str | Path) -> np.ndarray:
     "An optical picture as uint8 (H, W, 3); more than 8 bits are stretched, 2nd to 98th percentile, band by band"
-    from PIL import Image
+    from sartext.imagery.read import MAX_PIXELS, image_kind, open_image, read_image
     try:
-        with Image.open(path) as im:
+        with open_image(path, ('JPEG', 'PNG', 'BMP', 'TIFF', 'JPEG2000'), MAX_PIXELS) as im:
             if im.mode in ('RGB', 'RGBA', 'P', 'L', 'CMYK', 'YCbCr'): return np.asarray(im.convert('RGB'))
-    except OSError:
-        if Path(path).suffix.lower() not in ('.tif', '.tiff', '.jp2'): raise
-    from sartext.imagery.read import read_image
+    except BadInput:
+        if image_kind(path) != 'TIFF': raise            # float TIFFs of several bands are beyond Pillow
     bands = read_image(path).array[:3]
     if len(bands) < 3: bands = np.repeat(bands[:1], 3, axis=0)
     low, high = (np.nanpercentile(bands, q, axis=(1, 2), keepdims=True) for q in (2, 98))

@@ -151,7 +151,7 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #dd46a36c
+# %% ../../nbs/13_annotation.ipynb #1f7b9e4c
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
@@ -166,7 +166,7 @@ Counting the objects in the {picture} gives {some}{spots}.
 Counting the {none_nouns} in the {picture} gives zero.
 
 c-h-of
-The only {sized_noun} in the {picture} lies {at}.
+The only {only} in the {picture} lies {at}{and_is}.
 Of the {total} in the {picture}, {where}.
 With {some} in the {picture}, {where}.
 The {picture} is free of {none_nouns}.
@@ -296,7 +296,7 @@ def _total(d: Draft) -> str:
     if len(d.names) == 1: return _counted(d, d.names[0], _adjective(d), ('one',))
     return and_list([_counted(d, n, one=('one',)) for n in d.names])
 
-# %% ../../nbs/13_annotation.ipynb #cdb4d54a
+# %% ../../nbs/13_annotation.ipynb #6fd9985d
 def _number(d: Draft) -> str:
     n = d.count[d.names[0]]
     return d.say(number_word(n), 'count', Fact('count', d.names[0], n))
@@ -307,8 +307,13 @@ def _sized(d: Draft) -> str:
     return word and (f', {article(word)} {word} one' if n == 1 else f", {'both' if n == 2 else 'all of them'} {word}")
 
 def _only(d: Draft) -> str:
-    "'small ship' after 'the only': states the count of one"
-    return d.say(' '.join(filter(None, (_adjective(d), d.noun(d.names[0], 1)))), 'count', Fact('count', d.names[0], 1))
+    "'ship' after 'the only': states the count of one. No size here: 'the only small ship' leaves room for large ones"
+    return d.say(d.noun(d.names[0], 1), 'count', Fact('count', d.names[0], 1))
+
+def _and_is(d: Draft) -> str:
+    "' and is small', where the size may be told"
+    word = _adjective(d)
+    return word and f' and is {word}'
 
 def _be(d: Draft) -> str: return 'is' if d.count[d.names[0]] == 1 else 'are'      # 'there is a ship and a bridge'
 
@@ -571,9 +576,9 @@ def _frame(d: Draft) -> str:
         text += (f' in {and_list(pols)} polarisation' if pols else '') + (spacing or '')
     return d.say(text, 'metadata', *told)
 
-# %% ../../nbs/13_annotation.ipynb #632bfbec
+# %% ../../nbs/13_annotation.ipynb #1a71fff7
 SLOTS: dict[str, Callable[[Draft], str]] = {
-    'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'sized_noun': _only, 'be': _be,
+    'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'only': _only, 'and_is': _and_is, 'be': _be,
     'none': _nothing('no'), 'none_nouns': _nothing('and'), 'a_none': _nothing('or', 'a'),
     'noun': lambda d: d.noun(d.names[0], 1), 'nouns': lambda d: d.noun(d.names[0], 2),
     'at': _at, 'at_of': lambda d: _at(d, True), 'places': _places, 'spots': _spots,

@@ -118,7 +118,7 @@ def _sizes(things: list[Thing]) -> Iterator[Fact]:
                 for value, n in count.items():
                     if value: yield Fact('size', name, value, n, where=where)
 
-# %% ../../nbs/11_facts.ipynb #2da6bf6f
+# %% ../../nbs/11_facts.ipynb #c2587dd7
 def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> Iterator[Fact]:
     "Rows, clusters and neighbours among the things of one category"
     rows = _arrays(t.box for t in same)
@@ -127,7 +127,7 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
         where, most = max(Counter(same[i].where for i in group).items(), key=lambda kv: (kv[1], -CELLS.index(kv[0])))
         dense = is_cluster(rows[group], record.width, record.height)
         kind = 'row' if is_row(rows[group]) else 'cluster' if dense else None
-        if kind: yield Fact('relation', name, kind, len(group), where=where if 2*most > len(group) else None)
+        if kind: yield Fact('relation', name, kind, len(group), where=where if most == len(group) else None)
     if near := sum(len(g) for g in groups if len(g) > 1): yield Fact('relation', name, 'close to', near, name)
     cells = {t.where for t in same}
     if len(same) >= 5 and len(cells) >= 5: yield Fact('relation', name, 'spread', len(same))

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['noun', 'read_coco', 'read_voc', 'read_boxes']
 
-# %% ../../nbs/06_boxes.ipynb #fc132fd4
+# %% ../../nbs/06_boxes.ipynb #1b656582
 import json, math, re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from ..records import BadInput, Box, Problem, Problems, Record, check_box
+from pathlib import Path, PurePosixPath
+from ..records import BadInput, Box, Problem, Problems, Record, below, check_box, map_outline
 from ..imagery.read import check_image, image_size
 
 # %% ../../nbs/06_boxes.ipynb #2e2a97d0
@@ -26,14 +26,7 @@ def noun(name: str) -> str:
     words = [w.lower() for w in words]
     return ' '.join([*words[:-1], _SINGULAR.get(words[-1], words[-1])])
 
-# %% ../../nbs/06_boxes.ipynb #b18293bc
-def _below(name) -> str:
-    "The file name of an annotation as a path below the picture folder, with forward slashes; '' if it is not one"
-    if not isinstance(name, str) or not name.strip() or '\0' in name: return ''
-    path = PurePosixPath(name.strip().replace('\\', '/'))
-    leaves = path.is_absolute() or '..' in path.parts or PureWindowsPath(name).drive or not path.name
-    return '' if leaves else path.as_posix()
-
+# %% ../../nbs/06_boxes.ipynb #ca321385
 def _ids(paths: Sequence[str]) -> dict[str, str]:
     "Record id of each path: the file's stem, or the whole path where two files share a stem"
     stems = Counter(PurePosixPath(p).stem for p in paths)
@@ -78,7 +71,7 @@ def _real_size(a: _Annotated, images, problems, decode):
     problems.add(a.file, a.place, f'size {a.size[0]}×{a.size[1]}, but image {a.path} has {size[0]}×{size[1]}{swapped}',
                  _left_out(a.path, 'check that boxes and image belong together, then correct the size'))
 
-# %% ../../nbs/06_boxes.ipynb #10243ba7
+# %% ../../nbs/06_boxes.ipynb #0bf5947e
 def _tidy(v): return int(v) if v == int(v) else float(v)    # 12.0 and 12 give the same bytes
 
 def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
@@ -91,8 +84,8 @@ def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
     h = box.h if top == box.y and box.y + box.h <= height else bottom - top
     if w <= 0 or h <= 0: return None, f'box ({box.x:g}, {box.y:g}, {box.w:g}, {box.h:g}) lies outside the image'
     within = lambda v, size: _tidy(min(max(v, 0), size))
-    polygon = box.polygon and tuple((within(x, width), within(y, height)) for x, y in box.polygon)
-    return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h), polygon=polygon), ''
+    box = map_outline(box, lambda x, y: (within(x, width), within(y, height)))
+    return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h)), ''
 
 # %% ../../nbs/06_boxes.ipynb #9cf44527
 def _mend(box, width, height, why):
@@ -158,7 +151,7 @@ def _coco_categories(file, data, names, problems) -> dict:
             found[id] = None
     return found
 
-# %% ../../nbs/06_boxes.ipynb #6353012b
+# %% ../../nbs/06_boxes.ipynb #9727c735
 def _coco_images(file, data, problems) -> dict:
     "Image id → `_Annotated`; `counts` is False where a fault was named"
     found, listed = {}, data.get('licenses') if isinstance(data.get('licenses'), list) else []
@@ -171,7 +164,7 @@ def _coco_images(file, data, problems) -> dict:
         e = entry if isinstance(entry, dict) else {}
         if not _is_id(e.get('id')):
             fault(None, f'images[{i}]', f'id {e.get("id")!r}', 'give each image an id'); continue
-        place, path, size = f'image {e["id"]}', _below(e.get('file_name')), (e.get('width'), e.get('height'))
+        place, path, size = f'image {e["id"]}', below(e.get('file_name')), (e.get('width'), e.get('height'))
         licence = licences.get(e['license'], '') if _is_id(e.get('license')) else ''
         a = _Annotated(str(file), place, path, None if size == (None, None) else size, licence)
         if not path:
@@ -337,7 +330,7 @@ def _voc_box(node, names, corners) -> Box:
     if bounds is None: raise ValueError('it has no usable bndbox, rotated_bndbox or segm')
     return Box(names.get(name, noun(name)), *bounds, polygon=polygon, angle=angle, attributes=extra)
 
-# %% ../../nbs/06_boxes.ipynb #72ea8762
+# %% ../../nbs/06_boxes.ipynb #dd7f2640
 def _xml(file):
     "Root of the XML `file`; ValueError holds place, reason and remedy"
     from xml.etree.ElementTree import ParseError
@@ -359,7 +352,7 @@ def _xml(file):
 
 def _voc_path(root, file, folder, images, stems) -> str:
     "Path of the image below `images` that one VOC file speaks of, '' if it names none"
-    named, sub = _below(root.findtext('filename')), file.parent.relative_to(folder)
+    named, sub = below(root.findtext('filename')), file.parent.relative_to(folder)
     beside = (sub/named).as_posix()
     if named and (Path(images)/beside).is_file(): return beside
     if named and (PurePosixPath(named).suffix or (Path(images)/named).is_file()): return named

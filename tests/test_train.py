@@ -1,0 +1,173 @@
+"Training: no caption becomes false, arms are comparable, a cut run goes on, what is wrong stops it"
+import json, math
+from dataclasses import replace
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from sartext.records import BadInput, Caption, Record, read_records, write_records
+torch = pytest.importorskip('torch')
+from sartext import train
+from sartext.models import clip, starts
+
+SIDE, CORNERS = 32, ((0, 0), (0, 31), (31, 0), (31, 31))
+SMALL = dict(lr=1e-3, batch_size=8)
+
+def begin():
+    try: return starts.start('packaged', size=SIDE)
+    except BadInput as e: pytest.skip(str(e))
+
+def marked(n, modality, seed=0):
+    "Dark noise pictures, one bright pixel in a corner of each and the words that say which"
+    rng = np.random.default_rng(seed); a = rng.integers(0, 61, (n, SIDE, SIDE)).astype(np.uint8); captions = []
+    for i in range(n):
+        a[i][CORNERS[i % 4]] = 255
+        captions.append(tuple(Caption(f'{how} {i}: a dot at the {v} {u}.') for how in ('Picture', 'Image')
+                              for v, u in [(('top', 'bottom')[i % 4 // 2], ('left', 'right')[i % 2])]))
+    records = tuple(Record(f'{modality}-{i}', f'{i}.png', SIDE, SIDE, modality=modality, captions=c) for i, c in enumerate(captions))
+    # as `read_pairs` keeps them: the colours of a pixel side by side
+    return train.Pairs(torch.from_numpy(np.repeat(a[..., None], 3, -1)).permute(0, 3, 1, 2), tuple(captions), records)
+
+@pytest.fixture(scope='module')
+def pairs(): return {'optical': marked(24, 'optical', 1), 'sar': marked(16, 'sar')}
+
+def unmoved(before, after):
+    "Each picture of `after` (N, 3, H, W) is that of `before`, every pixel in its place, but for one rising change of all values"
+    assert before.shape == after.shape
+    for b, a in zip(before.double().numpy(), after.double().numpy()):
+        for channel in range(3):
+            values, where = np.unique(b[channel], return_inverse=True); where = where.ravel(); got = a[channel].ravel()
+            level = np.bincount(where, got)/np.bincount(where)
+            assert np.allclose(got, level[where], atol=1e-4) and (np.diff(level) >= -1e-4).all()     # one value, one brightness
+        assert len(np.unique(a)) > 1 or len(np.unique(b)) == 1
+        assert (np.argwhere(b[0] == b[0].max()).tolist() == np.argwhere(a[0] > a[0].max() - 1e-4).tolist()) or a[0].max() >= 255
+
+# --- no caption becomes false
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), gain=st.floats(0, .5), epoch=st.integers(0, 10**6))
+def test_marked_corners_survive(seed, gain, epoch):
+    world = {'sar': marked(8, 'sar', seed)}
+    after = train.step_pixels(world, [('sar', epoch, i) for i in range(8)], seed, gain)
+    unmoved(world['sar'].pixels, after)
+    for i, a in enumerate(after[:, 0]): assert divmod(int(a.argmax()), SIDE) == CORNERS[i % 4] and a.max() > 120
+
+@pytest.mark.parametrize('frozen_blocks', [0, 3])
+def test_the_model_sees_whole_pictures_where_they_were(pairs, frozen_blocks):
+    "What reaches the image tower in training and in evaluation, not what the code says"
+    s, seen = begin(), []; encode = s.model.encode_image
+    s.model.encode_image = lambda pixels, **kw: (seen.append(pixels.detach().clone()), encode(pixels, **kw))[1]
+    stage = train.arm_stages('mixed', 2, 2, **SMALL, frozen_blocks=frozen_blocks)[0]
+    train.run_stage(s, stage, pairs, train.text_table(s, [c for p in pairs.values() for c in p.said()]), seed=5, gain=.25)
+    asked = list(train.batches(stage, {m: len(p) for m, p in pairs.items()}, 5))
+    assert len(seen) == len(asked) == 4
+    for pixels, step in zip(seen, asked): unmoved(torch.stack([pairs[m].pixels[i] for m, _, i in step]), pixels)
+    jitter = {round(float(x.amax()), 3) for x in torch.cat(seen)}; assert len(jitter) > 4          # brightness did change
+    seen.clear(); train.retrieve(s, pairs['sar'])
+    assert torch.equal(torch.cat(seen), starts.normalise(pairs['sar'].pixels, s.preprocess))       # and not in evaluation
+    seen.clear(); clip.embed_images(s.model, [torch.ones(2, 3, SIDE, SIDE)*torch.arange(SIDE)])
+    unmoved(torch.ones(2, 3, SIDE, SIDE)*torch.arange(SIDE), seen[0])
+
+def test_each_picture_goes_with_its_own_words(pairs, monkeypatch):
+    "The texts of a step are those of its pictures"
+    s = begin(); texts = train.text_table(s, pairs['sar'].said()); names = {row: t for t, row in texts[0].items()}
+    table, said = texts[1], []
+    class Spy:
+        def __getitem__(self, rows): said.append([names[r] for r in rows]); return table[rows]
+    stage = train.arm_stages('direct', 0, 3, **SMALL)[0]
+    train.run_stage(s, stage, {'sar': pairs['sar']}, (texts[0], Spy()), seed=2)
+    for words, step in zip(said, train.batches(stage, {'sar': 16}, 2), strict=True):
+        for text, (m, _, i) in zip(words, step, strict=True): assert text in {c.text for c in pairs[m].captions[i]}
+
+# --- arms are comparable
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**9), optical=st.integers(1, 30), sar=st.integers(1, 30), n=st.integers(1, 50), m=st.integers(1, 50))
+def test_same_order_in_every_arm(seed, optical, sar, n, m):
+    "With one seed each arm meets the pictures of a modality in one order; longer arms only go on"
+    met = {}
+    for arm in train.ARMS:
+        for modality in ('optical', 'sar'):
+            met[arm, modality] = [x[1:] for stage in train.arm_stages(arm, optical, sar, batch_size=4)
+                                  for step in train.batches(stage, {'optical': n, 'sar': m}, seed) for x in step if x[0] == modality]
+    for modality, steps in (('optical', optical), ('sar', sar)):
+        runs = sorted((met[arm, modality] for arm in train.ARMS), key=len)
+        assert all(run == runs[-1][:len(run)] for run in runs)
+        assert len(met['progressive', modality]) == len(met['mixed', modality]) == 4*steps
+    assert len(met['direct', 'sar']) == 4*sar and not met['direct', 'optical'] and not met['optical only', 'sar']
+    for epoch in range(2):                              # an epoch is a permutation: each picture once
+        once = [i for e, i in met['direct-long', 'sar'] if e == epoch]
+        assert len(once) == len(set(once)) <= m
+
+def test_other_seeds_give_other_orders():
+    stage = train.arm_stages('direct', 0, 5, batch_size=8)[0]
+    assert len({json.dumps(list(train.batches(stage, {'sar': 40}, seed))) for seed in range(5)}) == 5
+
+# --- a run cut off goes on
+
+def test_resume_equals_uninterrupted(pairs, tmp_path, monkeypatch):
+    "Cut in the middle of the second stage: weights, history and files as if nothing had happened"
+    stages = train.arm_stages('progressive', 2, 3, **SMALL)
+    whole, history = train.train(begin(), stages, pairs, tmp_path/'whole', seed=1)
+    real, calls = train._check_finite, []
+    def power_cut(*a): calls.append(a); real(*a); assert len(calls) < 4, 'power cut'
+    with monkeypatch.context() as m:
+        m.setattr(train, '_check_finite', power_cut)
+        with pytest.raises(AssertionError, match='power cut'): train.train(begin(), stages, pairs, tmp_path/'cut', seed=1)
+    assert sorted(p.name for p in (tmp_path/'cut').iterdir()) == ['1-optical', 'history.json', 'run.json']
+    resumed, again = train.train(begin(), stages, pairs, tmp_path/'cut', seed=1)
+    assert [h['step'] for h in again] == [0, 1, 0, 1, 2] and len(again) == len(history)
+    for a, b in zip(history, again): assert a == {**b, 'loss': pytest.approx(b['loss'], rel=1e-4)}
+    for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values()):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4, msg=k)
+    assert train.last_checkpoint(tmp_path/'cut').name == '2-sar'
+    for seed, other in ((2, stages), (1, [replace(stages[0], lr=1e-4), stages[1]])):
+        with pytest.raises(ValueError, match='another run'): train.train(begin(), other, pairs, tmp_path/'cut', seed=seed)
+
+def test_nan_stops(pairs, tmp_path):
+    "At once, with the stage, the step and what to do; nothing of the broken stage is kept"
+    s = begin()
+    with torch.no_grad(): s.model.logit_scale.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="nan at step 0 of stage 'sar'.*lr"):
+        train.train(s, train.arm_stages('direct', 0, 4, **SMALL), {'sar': pairs['sar']}, tmp_path/'run')
+    assert not (tmp_path/'run').exists() or not list((tmp_path/'run').iterdir())
+
+# --- from folder to folder
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory):
+    from sartext.dataset.build import build
+    from sartext.narrate.annotation import narrate_all
+    from sartext.simulate import write_world
+    folder = tmp_path_factory.mktemp('built'); drawn = write_world(folder/'world', 40, seed=3, size=64)
+    write_records(narrate_all(read_records(drawn)), folder/'records.jsonl')
+    build(folder/'records.jsonl', folder/'data', images=drawn.parent)
+    return folder/'data'
+
+@pytest.fixture(scope='module')
+def model(built, tmp_path_factory):
+    begin(); out = tmp_path_factory.mktemp('model')/'run'
+    return train.train_dir(built, stages='optical', out=out, epochs='.5', batch_size=16, image_size=SIDE)
+
+def test_a_checkpoint_is_a_start(built, model, tmp_path):
+    "Training goes on from a checkpoint folder, at the picture size it has"
+    last = train.train_dir(built, start=str(model), stages='sar', out=tmp_path/'on', epochs='.5', batch_size=16)
+    before, after = starts.load_checkpoint(model), starts.load_checkpoint(last)
+    assert after.preprocess == before.preprocess and after.preprocess.size == SIDE
+    moved = [k for k, v in before.model.state_dict().items() if not torch.equal(v, after.model.state_dict()[k])]
+    assert moved and all(k.startswith(('visual.', 'text.proj', 'logit_scale')) for k in moved), moved
+    with pytest.raises(BadInput, match='keeps its picture size, 32; 64'):
+        train.train_dir(built, start=str(model), stages='sar', out=tmp_path/'other', image_size=64)
+    with pytest.raises(ValueError, match='another run'):
+        train.train_dir(built, start=str(model), stages='sar', out=tmp_path/'on', epochs='.5', batch_size=16, seed=9)
+
+def test_evaluation_shows_chance_and_ceiling(built, model, tmp_path, capsys):
+    numbers = train.evaluate_dir(built, model.parent, split='train', out=tmp_path/'scores.json')
+    shown, kept = capsys.readouterr().out, json.loads((tmp_path/'scores.json').read_text())
+    rows = [[c.strip() for c in line.strip().strip('|').split('|')] for line in kept['table'].splitlines() if line.startswith('|')]
+    assert {'random', 'text ceiling (facts)', 'text ceiling (strings)'} < {r[0] for r in rows} and 'mean recall' in rows[0]
+    for word in ('random', 'text ceiling (facts)', 'text ceiling (strings)', 'percent'): assert word in shown
+    n = numbers['results'][0]['images']; by = {(r[0], r[1]): r for r in rows}
+    r1 = rows[0].index('I→T R@1'); chance = by['random', 'single-positive']
+    assert n >= 20 and float(chance[r1]) == pytest.approx(100/n, abs=.06)
+    top = max(float(r[rows[0].index('mean recall')]) for k, r in by.items() if k[0].startswith('text ceiling'))
+    assert top > float(chance[rows[0].index('mean recall')])
