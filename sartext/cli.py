@@ -163,7 +163,7 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #5fb70c90
+# %% ../nbs/62_cli.ipynb #75c041f6
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -175,7 +175,8 @@ def train(
     lr: Annotated[float, typer.Option(help='Peak learning rate.', min=0)] = 5e-4,
     batch_size: Annotated[int, typer.Option(help='Images in one step.', min=2)] = 64,
     image_size: Annotated[int | None, typer.Option(
-        help="Side of the images the model sees, pixels; default: 128 for packaged, else the model's own.", min=32, max=4096)] = None,
+        help="Side of the images the model sees, pixels; default: 128 for packaged, else the model's own.",
+        min=32, max=4096)] = None,
 ):
     "Train an image–text model through the stages."
     _check_stages(stages, epochs)

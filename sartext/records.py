@@ -163,7 +163,7 @@ def to_json(record: Record) -> str:
     "One line of JSON, the same bytes for the same record"
     return json.dumps(_lean(record), ensure_ascii=False, separators=(',', ':'), allow_nan=False)
 
-# %% ../nbs/00_records.ipynb #36dcc613
+# %% ../nbs/00_records.ipynb #b1f52251
 class _Refused(ValueError):
     def __init__(self, reason, remedy='correct the value'):
         super().__init__(f'{reason}; {remedy}')
@@ -175,8 +175,9 @@ def _check(ok, reason, remedy='correct the value'):
 def _short(v): return text if len(text := repr(v)) <= 80 else text[:80] + '…'
 def _finite(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
 
-_JSON = {float: (int, float), tuple: (list, tuple)}         # Python type → what JSON may hold for it; the rest is itself
-_WORDS = {str: 'text', int: 'a whole number', float: 'a number', bool: 'true or false', list: 'a list', dict: 'an object'}
+_JSON = {float: (int, float), tuple: (list, tuple)}     # Python type → what JSON may hold for it; others: itself
+_WORDS = {str: 'text', int: 'a whole number', float: 'a number', bool: 'true or false', list: 'a list',
+          dict: 'an object'}
 
 @cache
 def _shape(cls) -> tuple[dict, set, list]:
@@ -187,7 +188,7 @@ def _shape(cls) -> tuple[dict, set, list]:
     texts = {k for k, v in options.items() if any(get_args(o)[:1] == (str,) for o in v)}
     return takes, texts, [f.name for f in fields(cls) if f.default is f.default_factory]
 
-# %% ../nbs/00_records.ipynb #96a7091f
+# %% ../nbs/00_records.ipynb #e66b0bf8
 def _known(cls, d, what):
     "Dict `d`, whose keys and values `cls` can hold; anything else is refused"
     takes, texts, must = _shape(cls)
@@ -199,7 +200,8 @@ def _known(cls, d, what):
         t = type(v)
         if t in takes[k] and (t is not float or math.isfinite(v)):
             if k not in texts or v is None or all(type(x) is str for x in v): continue
-        words = 'a list of texts' if k in texts else ' or '.join(w for o, w in _WORDS.items() if o in takes[k])
+        words = 'a list of texts' if k in texts else ' or '.join(
+            w for o, w in _WORDS.items() if o in takes[k] and not (o is int and float in takes[k]))
         raise _Refused(f"{k if cls is Record else f'{what}.{k}'} is {_short(v)}", f'give {words}')
     return d
 
@@ -222,15 +224,15 @@ def check_box(box: Box, width: int, height: int, slack: float = 1.0) -> str:
     why = f"reaches outside the {width}×{height} picture" if w > 0 and h > 0 else "has no area"
     return f"box ({x:g}, {y:g}, {w:g}, {h:g}) {why}"
 
-# %% ../nbs/00_records.ipynb #a191beb0
+# %% ../nbs/00_records.ipynb #d49c7fe3
 def map_outline(box: Box, f) -> Box:    # f(x, y) -> (x, y)
-    "`box` with every corner of its outline moved by `f`: of `polygon`, and of `attributes['parts']` where those are rings"
+    "`box` with its outline moved by `f`: the corners of `polygon`, and of `attributes['parts']` where those are rings"
     try: parts = [[list(f(x, y)) for x, y in ring] for ring in box.attributes['parts']]
     except (KeyError, TypeError, ValueError): parts = None      # none, or something else under this name
     return replace(box, polygon=box.polygon and tuple(f(x, y) for x, y in box.polygon),
                    attributes=box.attributes if parts is None else {**box.attributes, 'parts': parts})
 
-# %% ../nbs/00_records.ipynb #c559f180
+# %% ../nbs/00_records.ipynb #dffc9bdf
 def _tuples(v): return tuple([_tuples(x) for x in v]) if isinstance(v, list) else v
 def _fact(d): return Fact(**_known(Fact, d, 'fact'))
 
@@ -260,7 +262,8 @@ def _sar(d):
         v = getattr(sar, k)
         _check(v is None or (len(v) == 2 and all(_finite(x) and x > 0 for x in v)), f'sar.{k} is {_short(v)}',
                'give two numbers above 0, metres along x and y')
-    _check(sar.incidence is None or 0 <= sar.incidence <= 90, f'sar.incidence is {sar.incidence}', 'give 0 to 90 degrees')
+    angle = sar.incidence
+    _check(angle is None or 0 <= angle <= 90, f'sar.incidence is {angle}', 'give 0 to 90 degrees')
     for k in ('looks', 'enl'):
         _check((v := getattr(sar, k)) is None or v > 0, f'sar.{k} is {v}', 'give a number above 0')
     return sar
@@ -311,7 +314,7 @@ def write_records(records: Iterable[Record], path: str | Path) -> int:
         for n, record in enumerate(records, 1): f.write(to_json(record) + '\n')
     return n
 
-# %% ../nbs/00_records.ipynb #1d8ab952
+# %% ../nbs/00_records.ipynb #34a6010c
 def read_records(
     path: str | Path,                    # a JSONL file, one record a line
     problems: Problems | None = None,    # where faults go; default: the first one is raised
@@ -322,7 +325,7 @@ def read_records(
         for n, raw in enumerate(f, 1):
             if not raw.strip(): continue
             try:
-                record = from_dict(json.loads(str(raw, 'utf-8')))
+                record = from_dict(json.loads(str(raw.strip(), 'utf-8')))
                 _check(record.id not in seen, f'id {_short(record.id)} occurs twice', 'give every record its own id')
                 if b'\\ud' in raw.lower(): to_json(record).encode()     # half a surrogate pair could not be written
             except json.JSONDecodeError as e:

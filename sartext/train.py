@@ -289,7 +289,7 @@ def said_keys(said: Sequence[Caption]) -> list[str]:
     from sartext.evaluate.retrieval import fact_key, normalise
     return [fact_key(c.facts) or normalise(c.text) for c in said]
 
-# %% ../nbs/45_train.ipynb #56cf2fe2
+# %% ../nbs/45_train.ipynb #d4e0319f
 EPOCHS = {'optical': 3., 'sar': 6., 'mixed': 4.}    # passes over the pictures, about those of the tiny profile
 
 def stage_list(stages: str, epochs: str, sizes: dict[str, int], **kw) -> list[Stage]:
@@ -299,7 +299,7 @@ def stage_list(stages: str, epochs: str, sizes: dict[str, int], **kw) -> list[St
         raise BadInput(Problem('--stages', '', f'{stages!r} is not a list of stages', f"use {', '.join(EPOCHS)}"))
     try: often = [float(e) for e in epochs.split(',')] if epochs else [EPOCHS[n] for n in names]
     except ValueError: often = []
-    if len(often) != len(names) or min(often) <= 0:
+    if len(often) != len(names) or not all(0 < n < math.inf for n in often):
         raise BadInput(Problem('--epochs', '', f'{epochs!r} does not fit {len(names)} stages',
                                'give a number above 0 for each'))
     res = []

@@ -259,3 +259,13 @@ def test_junk_never_escapes(made, tmp_path_factory, draw):
     for r in found: assert from_dict(json.loads(to_json(r))) == r
     for p in problems: assert p.file and p.reason and p.remedy and '\n' not in str(p)
     if not problems: assert list(read_coco(folder/'f.json', made)) == found
+
+def test_every_part_of_an_outline_is_clipped(tmp_path):
+    Image.fromarray(np.full((48, 64), 90, 'uint8')).save(tmp_path/'a.png')
+    rings = [[-.5, 3, 9, 3, 9, 7], [60, 40, 64.6, 40, 64.6, 48.2]]
+    coco = dict(images=[dict(id=0, file_name='a.png')], categories=[dict(id=1, name='island')],
+                annotations=[dict(id=0, image_id=0, category_id=1, segmentation=rings)])
+    (tmp_path/'c.json').write_text(json.dumps(coco))
+    box, = next(read_coco(tmp_path/'c.json', tmp_path)).boxes
+    assert box.attributes['parts'] == [[[0, 3], [9, 3], [9, 7]], [[60, 40], [64, 40], [64, 48]]]
+    assert all(0 <= x <= 64 and 0 <= y <= 48 for ring in [box.polygon, *box.attributes['parts']] for x, y in ring)

@@ -1,5 +1,5 @@
 "A built data set: the same bytes wherever and however it is built, readable by others, safe to read"
-import hashlib, io, json, os, pickle, signal, subprocess, sys, tarfile, time
+import hashlib, io, json, os, pickle, signal, struct, subprocess, sys, tarfile, time, zlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from sartext.dataset import build as b
 from sartext.dataset import shards as sh
+from sartext.narrate.annotation import narrate
+from sartext.narrate.facts import box_facts, metadata_facts
 from sartext.records import BadInput, Box, Caption, Problems, Record, Sar, note_images, read_records, write_records
 
 def world(folder, n=24, size=64):
@@ -202,6 +204,84 @@ def test_strange_folder_is_left_alone(data, tmp_path):
     (tmp_path/'thesis.tex').write_text('years')
     with pytest.raises(BadInput, match='holds other files'): b.build(top/'in/records.jsonl', tmp_path)
     assert (tmp_path/'thesis.tex').read_text() == 'years' and len(list(tmp_path.iterdir())) == 1
+
+def test_foreign_manifest_makes_no_folder_ours(data, tmp_path):
+    top, _, _ = data
+    for n, text in enumerate(['{"name": "web app", "files": ["images/holiday.png"]}', '[]', '{"sartext": 1}', 'no JSON', '['*100_000]):
+        out = tmp_path/str(n); (out/'images').mkdir(parents=True)
+        (out/'manifest.json').write_text(text); (out/'images/holiday.png').write_bytes(b'the sea')
+        before = contents(out)
+        with pytest.raises(BadInput, match='holds other files'): b.build(top/'in/records.jsonl', out)
+        assert contents(out) == before
+    (tmp_path/'w/.work').mkdir(parents=True); (tmp_path/'w/.work/diary.json').write_text('{}')
+    with pytest.raises(BadInput, match='holds other files'): b.build(top/'in/records.jsonl', tmp_path/'w')
+
+def test_only_our_own_files_are_tidied_away(data, tmp_path):
+    top, _, _ = data
+    b.build(top/'in/records.jsonl', tmp_path/'o', shard=2)
+    strange = {'images/holiday.png', 'webdataset/train-000777.tar', 'figures/mine/plot.png', 'notes.txt', '.work/diary.json', 'images/.cache.part'}
+    for name in strange: (tmp_path/'o'/name).parent.mkdir(exist_ok=True); (tmp_path/'o'/name).write_bytes(b'years')
+    for name in ('images/.pic-0-x.png.17.part', 'images/.holiday.png.17.part'): (tmp_path/'o'/name).write_bytes(b'')
+    known = next(n for n in contents(tmp_path/'o') if n.startswith('images/pic-0') and n.endswith('.png')).split('/')[1]
+    (tmp_path/f'o/images/.{known}.17.part').write_bytes(b'')                             # a picture of ours, cut off
+    manifest = b.build(top/'in/records.jsonl', tmp_path/'o', shard=10)
+    left = set(contents(tmp_path/'o')) - set(manifest['files']) - {'manifest.json'}
+    assert left == strange | {'images/.pic-0-x.png.17.part', 'images/.holiday.png.17.part'} and b.verify(tmp_path/'o') == []
+
+def test_bad_records_leave_a_good_data_set_alone(data, tmp_path):
+    top, _, _ = data
+    b.build(top/'in/records.jsonl', tmp_path/'o'); before = contents(tmp_path/'o')
+    (tmp_path/'r.jsonl').write_bytes((top/'in/records.jsonl').read_bytes() + b'{"id": "caf\xe9"}\n')
+    with pytest.raises(BadInput, match='not UTF-8'): b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in')
+    with pytest.raises(OSError): b.build(tmp_path/'lost.jsonl', tmp_path/'o', images=top/'in')
+    assert contents(tmp_path/'o') == before and b.verify(tmp_path/'o') == []
+
+def test_shrunk_records_state_only_what_is_true(tmp_path):
+    records = [narrate(replace(r, boxes=r.boxes + (Box('ship', 20., 30., 30., 5., attributes={'rle': {'size': [64, 64], 'counts': 'x'},
+                       'parts': [[[20., 30.], [50., 30.], [50., 35.]], [[20., 30.], [22., 30.], [22., 32.]]]}),),
+                       sar=replace(r.sar, sensor='drawn', pixel_spacing=(3., 3.)), captions=(Caption('Nothing tested.', route='given'),)), per_image=4)
+               if r.modality == 'sar' else r for r in world(tmp_path/'in', 12)]
+    write_records(records, tmp_path/'in/records.jsonl')
+    whole = b.build(tmp_path/'in/records.jsonl', tmp_path/'whole')
+    assert whole['counts']['dropped'] == {'captions': 0, 'questions': 0} and 'were left out: shrinking' not in (tmp_path/'whole/README.md').read_text()
+    for size in (48, 21, 8):
+        manifest = b.build(tmp_path/'in/records.jsonl', tmp_path/'small', size=size)
+        new = list(read_records(tmp_path/'small/records.jsonl')); n = manifest['counts']['dropped']['captions']
+        for r in new:
+            facts = {*box_facts(r), *metadata_facts(r)}
+            assert all(set(c.facts) <= facts for c in r.captions)
+            if r.modality == 'sar':
+                box = r.boxes[-1]; assert 'rle' not in box.attributes and box.attributes['parts'][0][1] == [50*size/64, 30*size/64]
+                assert r.captions[0].text == 'Nothing tested.'
+        assert n > 0 and n == sum(len(r.captions) for r in records) - sum(len(r.captions) for r in new) == whole['counts']['captions'] - manifest['counts']['captions']
+        assert f'{n:,} captions and questions of the source records were left out' in (tmp_path/'small/README.md').read_text()
+
+def test_optical_partner_denies_nothing(data):
+    top, _, _ = data
+    r = replace(next(r for r, _ in b.load(top/'out', 'train') if 'optical' in r.partners), labelled_classes=('ship', 'bridge'))
+    assert box_facts(b.optical_partner(r)) == () and b.optical_partner(r).labelled_classes == ()
+
+def bomb(path, side=30_000):
+    "A PNG of a few bytes that claims `side` × `side` pixels"
+    chunk = lambda t, d: struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t + d))
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0))
+                     + chunk(b'IDAT', zlib.compress(b'\0'*1000)) + chunk(b'IEND', b''))
+
+def eps(path): path.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n/x {stop} def\nshowpage\n')
+
+@pytest.mark.parametrize('hostile, said', [(bomb, 'too large|more than'), (lambda p: bomb(p, 11_000), 'more than'), (eps, 'not an image')],
+                         ids=['bomb', 'small bomb', 'eps'])
+def test_hostile_partners_masks_and_pictures_are_named(tmp_path, monkeypatch, hostile, said):
+    from PIL import EpsImagePlugin
+    monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', lambda *a, **k: pytest.fail('Ghostscript was started'))
+    world(tmp_path/'in', 12)
+    for name in ('0.opt', '3.mask', '4'): hostile(tmp_path/f'in/p/{name}.png')
+    with pytest.raises(BadInput, match=said): b.build(tmp_path/'in/records.jsonl', tmp_path/'stop')
+    faults = Problems('skip')
+    b.build(tmp_path/'in/records.jsonl', tmp_path/'out', problems=faults)
+    assert {p.file for p in faults} == {'p/0.opt.png', 'p/3.mask.png', 'p/4.png'} and b.verify(tmp_path/'out') == []
+    kept = {r.id: r for r in read_records(tmp_path/'out/records.jsonl')}
+    assert kept['pic 0'].partners == {} and kept['pic 3'].mask is None and 'pic 4' not in kept and 'o0' not in kept
 
 def test_no_torch_and_quick():
     code = "import sys, sartext.dataset.build; print([m for m in ('torch', 'matplotlib', 'pyarrow', 'rasterio', 'imagehash', 'PIL') if m in sys.modules])"

@@ -60,7 +60,7 @@ def write_tars(
         written.append(path)
     return written
 
-# %% ../../nbs/21_shards.ipynb #0a88ad77
+# %% ../../nbs/21_shards.ipynb #a447b164
 ENDINGS = ('json', 'png', 'txt', *(f'{k}.png' for k in OTHERS))
 MOST = 1 << 28       # bytes of one entry: 256 MB, far above any picture
 
@@ -79,7 +79,7 @@ def _sample(key: str, files: dict[str, bytes], path, problems: Problems) -> Iter
     if lacking: return problems.add(path, f'sample {key}', f'lacks {key}.{lacking[0]}', 'build the shard again')
     try: record = from_dict(json.loads(files['json']))
     # JSONDecodeError and UnicodeDecodeError are ValueErrors
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         return problems.add(path, f'sample {key}', f'its record is wrong: {e}', 'build the shard again')
     yield Sample(key, record, files['png'], {k: files[f'{k}.png'] for k in OTHERS if f'{k}.png' in files})
 

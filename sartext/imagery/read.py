@@ -33,7 +33,7 @@ def image_kind(path: str | Path) -> str:
         if head.startswith(magic): return kind
     _bad(path, f'not an image sartext reads: it begins with {head!r}', 'convert it to GeoTIFF, PNG or JPEG')
 
-# %% ../../nbs/01_read.ipynb #faaa7732
+# %% ../../nbs/01_read.ipynb #5763dee8
 MAX_PIXELS = 100_000_000   # 10,000 × 10,000: 400 MB as float32; a whole Sentinel-1 scene (4e8) should be cut first
 _AGAIN = 'fetch or export the file again'
 
@@ -44,6 +44,7 @@ def _damage(path):
     except (BadInput, KeyboardInterrupt): raise
     except MemoryError: _bad(path, 'does not fit into memory', 'cut it into tiles first')
     except Exception as e:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, RasterioError …
+        if 'cannot identify' in str(e): image_kind(path)              # says so where it is no image at all
         if 'decompression bomb' in str(e): _bad(path, 'far too large to decode safely', 'cut it into tiles first')
         e = e.__cause__ or e if 'previous exception' in str(e) else e                # where rasterio hides the reason
         words = str(e).replace(str(path), 'the file').strip(' .') if isinstance(e, (OSError, SyntaxError)) else ''
@@ -64,7 +65,7 @@ def _rasterio(path):
                     warnings.warn_explicit(w.message, w.category, str(path), 0)
             yield source
 
-# %% ../../nbs/01_read.ipynb #fe9cfe75
+# %% ../../nbs/01_read.ipynb #8cc10f27
 def _limit(path, width, height, bands, max_pixels):
     if width*height*bands > max_pixels:
         _bad(path, f'{width}×{height} pixels in {bands} band{"s"*(bands > 1)} are more than {max_pixels:,}',
@@ -73,7 +74,7 @@ def _limit(path, width, height, bands, max_pixels):
 @contextmanager
 def open_image(
     path: str | Path,
-    formats: Sequence[str] = ('JPEG', 'PNG', 'BMP'),  # nothing else is tried: Pillow alone would start Ghostscript for EPS
+    formats: Sequence[str] = ('JPEG', 'PNG', 'BMP'),  # nothing else is tried: for EPS, Pillow starts Ghostscript
     max_pixels: int | None = None,                    # refuse larger ones; None: only what Pillow takes for a bomb
 ):
     "`path` opened by Pillow, header only so far; whatever is wrong with it becomes one `BadInput`"

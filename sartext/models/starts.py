@@ -237,7 +237,7 @@ def prepare(cache: str | Path | None = None) -> Path:
     packaged_projection(cache)
     return cache_folder(cache)
 
-# %% ../../nbs/30_starts.ipynb #5636f60b
+# %% ../../nbs/30_starts.ipynb #6c9c09e9
 @dataclass(frozen=True)
 class Preprocess:
     "How pictures become what the image tower sees"
@@ -253,6 +253,7 @@ class Preprocess:
         if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
             raise ValueError(f'mean {self.mean} and std {self.std} need three numbers each, std above 0')
 
+# %% ../../nbs/30_starts.ipynb #731b478d
 FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'WEBP')    # decoders that may touch a stranger's file: Pillow has forty
 
 def _open(image, place: str):
@@ -534,7 +535,7 @@ def _hub(name: str, size: int | None, mode: str, cache) -> Start:
     preprocess = Preprocess(side, tuple(seen['mean']), tuple(seen['std']), mode)
     return Start(name, model.eval(), tokenizer, preprocess, config, dict(start=name, weights=f'open_clip {name}'))
 
-# %% ../../nbs/30_starts.ipynb #7853ce06
+# %% ../../nbs/30_starts.ipynb #a6d82b36
 def start(
     name: str = 'packaged',             # one of `PACKAGED`, an open_clip name, 'hf-hub:owner/name', or a checkpoint
     seed: int = 0,                      # for what is random in the start
@@ -549,7 +550,8 @@ def start(
     if Path(name).exists() or Path(name).suffix in PICKLES:
         saved = load_checkpoint(name)
         if size and size != saved.preprocess.size:
-            raise BadInput(Problem(name, '', f'a checkpoint keeps its picture size, {saved.preprocess.size}; {size} is asked',
+            kept = saved.preprocess.size
+            raise BadInput(Problem(name, '', f'a checkpoint keeps its picture size, {kept}; {size} is asked',
                                    'leave the size out'))
         return replace(saved, preprocess=replace(saved.preprocess, mode=mode)) if mode else saved
     if name.count('/') == 1 and not name.startswith(('.', '/', '~')): return _hub(name, size, mode or 'squash', cache)
