@@ -297,8 +297,8 @@ def rates_table(chosen: dict, tries: dict) -> dict:
 
 # %% ../nbs/46_compare.ipynb #3b2af4ce
 HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (progressive also takes '
-       'its first rate from optical only); the test is read once an arm and seed. A hit is a picture that states the same '
-       'facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')
+       'its first rate from optical only); the test is read once an arm and seed. A hit is a picture that states the '
+       'same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')
 
 def result_of(title: str, text: str, compared: tuple, out: str | Path) -> dict:
     "What `sartext experiments` keeps of the result of `compare_seeds`, whose runs are in `out`"
