@@ -27,10 +27,12 @@ def test_skipped_cells_are_listed():
 def executed(request, tmp_path_factory):
     "Futures of the chosen notebooks, two running at a time: most of them leave the second core idle"
     out = tmp_path_factory.mktemp('executed')
+    os.environ['OMP_NUM_THREADS'] = '1'     # two run side by side: threads beyond the cores only wait for each other
     chosen = {i.callspec.params['path'] for i in request.session.items if i.function is test_notebook}
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), mp_context=get_context('spawn')) as pool:
         yield {p: pool.submit(run_notebook, p, out/p.relative_to(nbs), timeout=600, progress=False) for p in OTHERS if p in chosen}
         pool.shutdown(cancel_futures=True)
+    del os.environ['OMP_NUM_THREADS']
 
 def shown(cell):
     "What a code cell shows: its text as one, its figures as sizes"
