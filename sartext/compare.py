@@ -205,7 +205,7 @@ def compare_table(
                        f'in brackets the 95 % bootstrap interval over {over}, where n ≥ 100',
             'columns': ['arm', 'steps', 'samples', 'seconds', *tests], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #edc474bd
+# %% ../nbs/46_compare.ipynb #e5d5654c
 def difference_table(
     results: Sequence[dict],
     tests: dict[str, Column],
@@ -220,8 +220,9 @@ def difference_table(
         d = paired_difference(a, b, column.scenes())
         return f'{d.mean:+.1f} [{d.low:+.1f}, {d.high:+.1f}] {d.note or d.verdict}'
     others = [a for a in ARMS if a != arm and any(r['arm'] == a for r in results)]
+    over = 'scenes and seeds' if len({r['seed'] for r in results}) > 1 else 'scenes'
     return {'caption': f'{arm} minus each other arm, points of mean recall, {protocol}: paired over seeds and '
-                       'pictures, with the 95 % bootstrap interval over scenes and seeds',
+                       f'pictures, with the 95 % bootstrap interval over {over}',
             'columns': ['against', *tests], 'rows': [[o, *(cell(o, n, c) for n, c in tests.items())] for o in others]}
 
 # %% ../nbs/46_compare.ipynb #8a5353cc
@@ -295,7 +296,7 @@ def rates_table(chosen: dict, tries: dict) -> dict:
     return {'caption': 'Tuning: mean recall on validation (group-positive) by peak learning rate of the last stage',
             'columns': ['arm', *(f'{r:g}' for r in last), 'taken'], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #3b2af4ce
+# %% ../nbs/46_compare.ipynb #52f6cb18
 HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (progressive also takes '
        'its first rate from optical only); the test is read once an arm and seed. A hit is a picture that states the '
        'same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')

@@ -230,6 +230,11 @@ def transfer(size: int, ratio: float, azimuth: float, alpha: float = .75) -> np.
         return np.where(np.abs(g) <= width/2, alpha + (1 - alpha)*np.cos(g*(2*np.pi/width)), 0).astype(np.float32)
     return taper(across)*taper(along)
 
+@lru_cache(maxsize=1)
+def _one_thread():
+    from threadpoolctl import ThreadpoolController
+    return ThreadpoolController()
+
 def points(
     where: np.ndarray,      # x, y of each scatterer in pixels (edges, so a pixel's centre is at .5), (N, 2)
     amplitude: np.ndarray,  # complex amplitude of each, (N,)
@@ -239,7 +244,8 @@ def points(
     from scipy import fft
     size = len(band); f = np.fft.fftfreq(size)
     ramp = [np.exp(-2j*np.pi*np.outer(p - .5, f)).astype(np.complex64) for p in where.T]
-    spectrum = (ramp[1]*amplitude[:, None].astype(np.complex64)).T @ ramp[0]
+    with _one_thread().limit(limits=1, user_api='blas'):     # more threads add in another order: other bytes
+        spectrum = (ramp[1]*amplitude[:, None].astype(np.complex64)).T @ ramp[0]
     return fft.ifft2(spectrum*band)*np.float32(size*size/band.sum())
 
 # %% ../nbs/05_simulate.ipynb #e40b1387
