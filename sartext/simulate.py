@@ -219,7 +219,7 @@ def lay_over(
         out[k] = flat[:-1].reshape(size, size)
     return out
 
-# %% ../nbs/05_simulate.ipynb #5daa69c4
+# %% ../nbs/05_simulate.ipynb #215b28a5
 def transfer(size: int, ratio: float, azimuth: float, alpha: float = .75) -> np.ndarray: # (size, size), amplitude
     "Transfer function of the radar at resolution `ratio` pixels (3 dB width, at least 1.2), band along look `azimuth`"
     f = np.fft.fftfreq(size).astype(np.float32)
