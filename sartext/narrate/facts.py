@@ -103,10 +103,10 @@ def _positions(things: list[Thing]) -> Iterator[Fact]:
     "How many of each category in each cell"
     for (name, where), n in Counter((t.name, t.where) for t in things).items(): yield Fact('position', name, where, n)
 
-# %% ../../nbs/11_facts.ipynb #507a4787
+# %% ../../nbs/11_facts.ipynb #9471994c
 def _sizes(things: list[Thing]) -> Iterator[Fact]:
     "Size words or metres, and the extent of the boxes, in all and by cell"
-    for name in {t.name for t in things}:
+    for name in sorted({t.name for t in things}):
         same = [t for t in things if t.name == name]
         if same[0].length is not None:
             low, high = (metres(f(t.length for t in same)) for f in (min, max))
