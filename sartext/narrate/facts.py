@@ -90,12 +90,12 @@ def is_cluster(rows: np.ndarray, width: int, height: int) -> bool:
     w, h = rows[:, 2:4].max(0) - rows[:, :2].min(0)
     return len(rows) >= 4 and w*h <= width*height/4
 
-# %% ../../nbs/11_facts.ipynb #d5522da3
+# %% ../../nbs/11_facts.ipynb #bbe0f69c
 def _counts(record: Record, things: list[Thing]) -> Iterator[Fact]:
     "How many of each category; 0 for labelled classes without a box"
     count = Counter(t.name for t in things)
     for name, n in count.items(): yield Fact('count', name, n)
-    for name in {category(c) for c in record.labelled_classes}:
+    for name in sorted({category(c) for c in record.labelled_classes}):
         kin = any(name in ancestors(seen) or seen in ancestors(name) for seen in count)  # a T72 is a military vehicle
         if not kin and nameable(name, record.spacing) == name: yield Fact('count', name, 0)
 
