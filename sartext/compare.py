@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RATES', 'TUNING_SEED', 'HOW', 'held_out', 'tell', 'draw_sets',
-           'read_own', 'build_sets', 'Column', 'columns', 'untrained', 'all_texts', 'run_arm', 'training_of', 'measure',
-           'level', 'tune', 'values', 'compare_table', 'difference_table', 'plot_arms', 'once', 'compare_seeds',
-           'rates_table', 'result_of']
+           'read_own', 'build_sets', 'Column', 'columns', 'untrained', 'all_texts', 'run_arm', 'same_classes',
+           'training_of', 'measure', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table',
+           'plot_arms', 'once', 'compare_seeds', 'rates_table', 'result_of']
 
-# %% ../nbs/46_compare.ipynb #231a55fe
+# %% ../nbs/46_compare.ipynb #c8f24bcb
 import copy, hashlib, json, time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ import numpy as np
 from .dataset.build import build
 from .narrate.annotation import HELD_OUT, narrate
 from .records import Caption, Record, atomic, images_of, note_images, progress, read_records, write_records
-from .train import (ARMS, Pairs, arm_stages, first_caption, read_pairs, retrieve, run_stage, said_keys,
-                           text_table)
+from .train import (ARMS, SAME_CLASSES, Pairs, arm_stages, first_caption, read_pairs, retrieve, run_stage,
+                           said_keys, text_table)
 
 # %% ../nbs/46_compare.ipynb #ef267cc5
 def held_out(caption: Caption) -> bool:
@@ -117,15 +117,15 @@ def all_texts(start, pairs: dict[str, Pairs], tests: dict[str, Column]) -> tuple
     "`text_table` of every caption that training may show and of those the columns ask with"
     return text_table(start, [c for group in (pairs, tests) for own in group.values() for c in own.said()])
 
-# %% ../nbs/46_compare.ipynb #38f250a2
+# %% ../nbs/46_compare.ipynb #df036d68
 def run_arm(
-    arm: str,                         # one of `ARMS`
+    arm: str,                         # one of `ARMS` or `TRIED`
     begin: Callable,                  # () → a fresh `Start`
     pairs: dict[str, Pairs],          # training pictures of each modality
     tests: dict[str, Column],
     rates: Sequence[float],           # peak learning rate of each stage of the arm
     seed: int,
-    kept: dict,                       # optical stages done before: (seed, rate, steps) → (weights, seconds, history)
+    kept: dict,                       # optical stages done before: (seed, stage) → (weights, seconds, history)
     texts,                            # `text_table` of all these captions, shared by all arms
     **sizes,                          # of `training_of`
 ) -> tuple:                           # (trained start, history, result)
@@ -133,7 +133,7 @@ def run_arm(
     model, history, seconds = begin(), [], 0.
     stages = [replace(s, lr=r) for s, r in zip(arm_stages(arm, lr=0., **sizes), rates, strict=True)]
     for stage in stages:
-        key, began = (seed, stage.lr, stage.steps), time.monotonic()
+        key, began = (seed, stage), time.monotonic()
         if stage.name == 'optical' and key in kept:
             weights, spent, steps = kept[key]; model.model.load_state_dict(weights)
         else:
@@ -145,6 +145,12 @@ def run_arm(
                             'steps': sum(s.steps for s in stages), 'samples': sum(s.steps*s.batch_size for s in stages),
                             'columns': {n: measure(model, c, texts) for n, c in tests.items()}}
 
+def same_classes(optical: Pairs, sar: Pairs) -> Pairs:
+    "The optical pictures with a box of a class that boxes of the SAR pictures have"
+    classes = {b.category for r in sar.records for b in r.boxes}
+    at = [i for i, r in enumerate(optical.records) if any(b.category in classes for b in r.boxes)]
+    return Pairs(optical.pixels[at], tuple(optical.captions[i] for i in at), tuple(optical.records[i] for i in at))
+
 def training_of(sizes) -> dict[str, int]:
     "What a profile says of the training steps"
     return {k: getattr(sizes, k) for k in ('optical_steps', 'sar_steps', 'batch_size', 'frozen_blocks')}
@@ -154,7 +160,7 @@ def measure(start, column: Column, table=None) -> dict[str, list[float]]:
     found = retrieve(start, column.pairs, column.of, table)
     return {name: [round(float(v), 3) for v in r.per_image()] for name, r in found.items()}
 
-# %% ../nbs/46_compare.ipynb #edf9e696
+# %% ../nbs/46_compare.ipynb #4d04a170
 FACTS = 'group-positive (facts)'
 
 def level(result: dict, column: str, protocol: str = FACTS) -> float:
@@ -165,15 +171,18 @@ def tune(
     arm: str,
     rates: Sequence[float],                          # those to try
     run: Callable[[str, list[float]], dict],         # (arm, rates of its stages) → result on the validation split
-    optical_rate: float | None = None,               # rate of the optical stage of 'progressive', chosen before
+    first: Sequence[float] = (),                     # rates of the stages before the last, chosen before
 ) -> tuple[list[float], list[dict]]:                 # (rates of the stages, every try)
     "The learning rates of an arm that do best on validation"
     if arm == 'untouched': return [], []
-    first = [optical_rate] if arm == 'progressive' else []
-    tries = [{'rates': first + [r], 'val': level(run(arm, first + [r]), 'seen plans')} for r in rates]
+    tries = [{'rates': [*first, r], 'val': level(run(arm, [*first, r]), 'seen plans')} for r in rates]
     return max(tries, key=lambda t: t['val'])['rates'], tries
 
-# %% ../nbs/46_compare.ipynb #3c5d485f
+# %% ../nbs/46_compare.ipynb #b94f702e
+def arms_of(results: Iterable[dict]) -> list[str]:
+    "The arms that were run, in the order of the first runs"
+    return list(dict.fromkeys(r['arm'] for r in results))
+
 def values(results: Iterable[dict], arm: str, column: str, protocol: str = FACTS) -> dict[int, np.ndarray]:
     "Seed → each picture's share in the mean recall, of one arm"
     return {r['seed']: np.array(r['columns'][column][protocol]) for r in results if r['arm'] == arm}
@@ -191,7 +200,7 @@ def compare_table(
     keys = {n: said_keys(c.said()) for n, c in tests.items()}
     dull = {n: random_recall(len(k), keys=k if protocol == FACTS else None).mean_recall for n, k in keys.items()}
     rows = [['random order', '', '', '', *(f'{dull[n]:.1f}' for n in tests)]]
-    for arm in [a for a in ARMS if any(r['arm'] == a for r in results)]:
+    for arm in arms_of(results):
         own = [r for r in results if r['arm'] == arm]
         rows.append([arm, own[0]['steps'], own[0]['samples'], f"{np.mean([r['seconds'] for r in own]):.0f}",
                      *(cell(arm, n, c) for n, c in tests.items())])
@@ -205,7 +214,7 @@ def compare_table(
                        f'in brackets the 95 % bootstrap interval over {over}, where n ≥ 100',
             'columns': ['arm', 'steps', 'samples', 'seconds', *tests], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #e5d5654c
+# %% ../nbs/46_compare.ipynb #369acc5b
 def difference_table(
     results: Sequence[dict],
     tests: dict[str, Column],
@@ -219,17 +228,17 @@ def difference_table(
         if len(column.pairs) < 100: return f'{np.mean([a[s].mean() - b[s].mean() for s in a]):+.1f} (too few pictures)'
         d = paired_difference(a, b, column.scenes())
         return f'{d.mean:+.1f} [{d.low:+.1f}, {d.high:+.1f}] {d.note or d.verdict}'
-    others = [a for a in ARMS if a != arm and any(r['arm'] == a for r in results)]
+    others = [a for a in arms_of(results) if a != arm]
     over = 'scenes and seeds' if len({r['seed'] for r in results}) > 1 else 'scenes'
     return {'caption': f'{arm} minus each other arm, points of mean recall, {protocol}: paired over seeds and '
                        f'pictures, with the 95 % bootstrap interval over {over}',
             'columns': ['against', *tests], 'rows': [[o, *(cell(o, n, c) for n, c in tests.items())] for o in others]}
 
-# %% ../nbs/46_compare.ipynb #8a5353cc
+# %% ../nbs/46_compare.ipynb #ce653ec2
 def plot_arms(results: Sequence[dict], tests: dict[str, Column], protocol: str = FACTS):
     "A figure: mean recall of every arm in every column, one dot a seed"
     import matplotlib.pyplot as plt
-    arms = [a for a in ARMS if any(r['arm'] == a for r in results)]
+    arms = arms_of(results)
     fig, axs = plt.subplots(1, len(tests), figsize=(2.3*len(tests) + .9, 2.4), sharex=True, sharey=True, dpi=80,
                             layout='constrained', squeeze=False)
     for ax, name in zip(axs[0], tests):
@@ -254,13 +263,14 @@ def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     with atomic(path) as f: json.dump({'key': key, 'result': result, 'seconds': round(time.monotonic() - began, 1)}, f)
     return result
 
-# %% ../nbs/46_compare.ipynb #24c822ca
+# %% ../nbs/46_compare.ipynb #7e2d118d
 def compare_seeds(
     built: dict[str, Path],          # name → built folder, as for `columns`, with 'optical'
     sizes,                           # profile: start, image_size, optical_steps, sar_steps, batch_size, seeds
     out: str | Path,                 # every finished run is kept here
     stamp: str,                      # of the code: runs of other code are done again
     rates: Sequence[float] = RATES,
+    arms: Sequence[str] = ARMS,      # 'optical only' first of those with two stages
 ) -> tuple[list[dict], dict[str, Column], dict, dict]:  # results, columns, arm → rates chosen, arm → tries
     "Tune every arm on validation, then run every arm with every seed"
     from sartext.models.starts import start
@@ -268,6 +278,8 @@ def compare_seeds(
     def begin(): return untrained(first)
     pairs = {'sar': read_pairs(built['sar'], 'train', 'sar', first.preprocess, lambda c: not held_out(c)),
              'optical': read_pairs(built['optical'], 'train', 'optical', first.preprocess)}
+    pairs[SAME_CLASSES] = same_classes(pairs['optical'], pairs['sar'])
+    arms = [a for a in arms if a != 'same classes' or len(pairs[SAME_CLASSES])]
     val, tests = (columns(built, first.preprocess, s) for s in ('val', 'test'))
     texts = all_texts(first, pairs, val | {f'test {n}': c for n, c in tests.items()})
     how = training_of(sizes)
@@ -279,13 +291,14 @@ def compare_seeds(
         return once(runs/name, [key, arm, arm_rates, seed],
                            lambda: run_arm(arm, begin, pairs, where, arm_rates, seed, kept, texts, **how)[2])
     chosen, tries = {}, {}
-    for arm in progress(ARMS, 'tuning'):      # 'optical only' comes before 'progressive'
-        optical = chosen['optical only'][0] if arm == 'progressive' else None
-        chosen[arm], tries[arm] = tune(arm, rates, lambda a, r: run(a, r, TUNING_SEED, val), optical)
+    for arm in progress(arms, 'tuning'):
+        stages = arm_stages(arm, sizes.optical_steps, sizes.sar_steps)
+        before = chosen['optical only'] if len(stages) > 1 else []
+        chosen[arm], tries[arm] = tune(arm, rates, lambda a, r: run(a, r, TUNING_SEED, val), before)
     results = []
     for seed in progress(sizes.seeds, 'seeds'):
         kept.clear()                                     # one seed's optical stage at a time in memory
-        results += [run(arm, chosen[arm], seed, tests) for arm in ARMS]
+        results += [run(arm, chosen[arm], seed, tests) for arm in arms]
     return results, tests, chosen, tries
 
 def rates_table(chosen: dict, tries: dict) -> dict:
@@ -296,10 +309,10 @@ def rates_table(chosen: dict, tries: dict) -> dict:
     return {'caption': 'Tuning: mean recall on validation (group-positive) by peak learning rate of the last stage',
             'columns': ['arm', *(f'{r:g}' for r in last), 'taken'], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #52f6cb18
-HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (progressive also takes '
-       'its first rate from optical only); the test is read once an arm and seed. A hit is a picture that states the '
-       'same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')
+# %% ../nbs/46_compare.ipynb #8d14e6f9
+HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (an arm of two stages '
+       'takes its first rate from optical only); the test is read once an arm and seed. A hit is a picture that '
+       'states the same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')
 
 def result_of(title: str, text: str, compared: tuple, out: str | Path) -> dict:
     "What `sartext experiments` keeps of the result of `compare_seeds`, whose runs are in `out`"
