@@ -263,7 +263,7 @@ def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     with atomic(path) as f: json.dump({'key': key, 'result': result, 'seconds': round(time.monotonic() - began, 1)}, f)
     return result
 
-# %% ../nbs/46_compare.ipynb #7e2d118d
+# %% ../nbs/46_compare.ipynb #022e52ea
 def compare_seeds(
     built: dict[str, Path],          # name → built folder, as for `columns`, with 'optical'
     sizes,                           # profile: start, image_size, optical_steps, sar_steps, batch_size, seeds
@@ -301,6 +301,7 @@ def compare_seeds(
         results += [run(arm, chosen[arm], seed, tests) for arm in arms]
     return results, tests, chosen, tries
 
+# %% ../nbs/46_compare.ipynb #bc58b82b
 def rates_table(chosen: dict, tries: dict) -> dict:
     "The learning rates tried for each arm, what they got on validation, and which was taken"
     last = sorted({t['rates'][-1] for own in tries.values() for t in own})
@@ -309,10 +310,11 @@ def rates_table(chosen: dict, tries: dict) -> dict:
     return {'caption': 'Tuning: mean recall on validation (group-positive) by peak learning rate of the last stage',
             'columns': ['arm', *(f'{r:g}' for r in last), 'taken'], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #8d14e6f9
+# %% ../nbs/46_compare.ipynb #c4587a6c
 HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (an arm of two stages '
        'takes its first rate from optical only); the test is read once an arm and seed. A hit is a picture that '
-       'states the same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 by chance.')
+       'states the same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 '
+       'by chance.')
 
 def result_of(title: str, text: str, compared: tuple, out: str | Path) -> dict:
     "What `sartext experiments` keeps of the result of `compare_seeds`, whose runs are in `out`"
