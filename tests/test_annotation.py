@@ -1,5 +1,5 @@
 "The narrator's captions, read back by a small reader that shares no code with it"
-import json, random, re
+import json, random, re, time
 from collections import Counter, defaultdict
 from dataclasses import replace
 import inflect, pytest
@@ -249,3 +249,72 @@ def test_held_out_plans_are_apart():
     seen, held = ({c for p in PLANS.values() if p.held_out == h for case in (p.one, p.many, p.kinds) for c in case
                    if not re.fullmatch(r'\{\w+\}\.', c)} for h in (False, True))
     assert not seen & held
+
+# ---- what annotations add ----
+SHIP = dict(type='Tanker', length=183, width=32, course=262.6, speed=12.4)
+
+def told(*boxes, kind='complex', sar=Sar(), **options):
+    r = Record('a', 'a.png', 300, 300, boxes=boxes, sar=sar, labelled_classes=tuple({b.category for b in boxes}))
+    return [(c.text, c.facts) for c in narrate(r, kinds=(kind,), per_image=5, **options).captions]
+
+def test_attributes_are_told():
+    for text, facts in told(Box('ship', 100, 20, 30, 12, attributes=SHIP)):
+        assert 'tanker' in text and 'about 180 m long' in text and 'about 30 m wide' in text, text
+        assert 'on course 263° at about 12 knots' in text and 'small' not in text, text
+        assert {Fact('count', 'ship', 1), Fact('count', 'tanker', 1), Fact('relation', 'ship', 'on course 263°', 1)} <= {*facts}
+    two = Box('ship', 100, 20, 30, 12, attributes=SHIP), Box('ship', 200, 200, 30, 12, attributes={'type': 'tug'})
+    for text, facts in told(*two):
+        assert 'tanker' in text and 'tug' in text and re.search(r'\b[Tt]wo\b', text) and '263' not in text, text
+        assert {f for f in facts if f.kind == 'count'} == {Fact('count', 'ship', 2), Fact('count', 'tanker', 1), Fact('count', 'tugboat', 1)}
+    for text, _ in told(Box('ship', 100, 20, 30, 12, attributes={'type': 'Lighthouse', 'length': -5, 'width': 'wide', 'course': None})):
+        assert 'lighthouse' not in text and ' m ' not in text, text                        # no kind of ship, no measures
+
+def test_vehicles_are_named_as_people_do():
+    texts = [t for t, _ in told(Box('T72', 100, 100, 20, 10), kind='concise', sar=Sar(pixel_spacing=(.3, .3)))]
+    assert any('T-72 tank' in t for t in texts) and all('T-72 tank' in t or 'T72' in t for t in texts)
+    for spacing, name in ((.3, 'T-72 tank|T72'), (1., 'military vehicle'), (10., 'object')):   # the hierarchy
+        for text, _ in told(Box('T72', 100, 100, 20, 10), sar=Sar(pixel_spacing=(spacing, spacing))): assert re.search(name, text), text
+
+def turned(angle):
+    from sartext.sources.boxes import _rotated
+    corners, _ = _rotated(150, 150, 80, 16, angle)
+    xs, ys = zip(*corners)
+    return Box('ship', min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys), polygon=corners)
+
+def test_rotated_boxes_tell_their_axis():
+    for angle, words in ((0, 'from left to right'), (90, 'from top to bottom'), (45, 'from upper left to lower right'),
+                         (135, 'from lower left to upper right'), (20, 'at a shallow angle from upper left to lower right'),
+                         (110, 'steeply from lower left to upper right')):
+        for text, facts in told(turned(angle)):
+            assert re.search(f'(points|aligned) {words}', text), (angle, text)
+
+def test_ships_at_a_harbor():
+    harbor = Box('harbor', 100, 100, 120, 80)
+    along, inside, far = Box('ship', 130, 93, 30, 6), Box('ship', 150, 140, 20, 8), Box('ship', 10, 260, 30, 8)
+    facts = {f for _, fs in told(harbor, along, inside, far) for f in fs if f.kind == 'relation'}
+    assert {Fact('relation', 'ship', 'inside', 1, 'harbor'), Fact('relation', 'ship', 'moored along', 1, 'harbor')} <= facts
+    assert not any(f.value in ('inside', 'moored along') for _, fs in told(harbor, far) for f in fs)
+
+@pytest.mark.parametrize('name, words', [('storage-tank', 'storage tank'), ('2S1', '2S1'), ('船', 'labelled “船”'), ('Überführung', 'überführung'),
+                                         ('Ship_Type.A/b', 'ship type.a/b'), ('7', 'object of class 7')])
+def test_odd_names(name, words):
+    for kind in ('concise', 'complex'):
+        for text, _ in told(Box(name, 100, 100, 20, 10), kind=kind): assert words.lower() in text.lower().replace('objects', 'object'), text
+
+def test_no_box_and_five_thousand():
+    r = random.Random(0)
+    boxes = tuple(Box(r.choice(['ship', 'storage-tank', '船']), r.uniform(0, 3900), r.uniform(0, 3900), 30, 10) for _ in range(5000))
+    start = time.process_time()
+    many = narrate(Record('m', 'm.png', 4000, 4000, boxes=boxes), per_image=2)
+    assert time.process_time() - start < 20
+    for c in many.captions: assert sum(f.value for f in c.facts if f.kind == 'count') == 5000, c.text
+    none = narrate(Record('n', 'n.png', 40, 40, labelled_classes=('船', '2S1')), per_image=2)
+    assert len(none.captions) == 4 and all('“船”' in c.text for c in none.captions)
+
+def test_one_to_five_distinct_captions_of_each_kind():
+    for n in (1, 2, 8):
+        boxes = tuple(Box('ship', 20 + 30*i, 20 + 25*i, 20, 8) for i in range(n))
+        for k in (1, 3, 5):
+            r = narrate(Record(f'r{n}', 'r.png', 300, 300, boxes=boxes), per_image=k)
+            texts = Counter(c.kind for c in r.captions)
+            assert texts == {'concise': k, 'complex': k} and len({c.text for c in r.captions}) == 2*k

@@ -1,5 +1,5 @@
 "Reading boxes: SSDD, its four formats and the MSTAR scenes; planted faults; COCO and VOC agree; junk never escapes"
-import json, shutil
+import json, math, shutil
 from dataclasses import replace
 from xml.sax.saxutils import escape
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from sartext.records import BadInput, Box, Problems, from_dict, to_json
-from sartext.sources.boxes import noun, read_boxes, read_coco, read_voc
+from sartext.sources.boxes import noun, read_boxes, read_classes, read_coco, read_voc
 
 def skipped(read, *args, **kwargs):
     "Records and problems of a reading that goes on"
@@ -269,3 +269,82 @@ def test_every_part_of_an_outline_is_clipped(tmp_path):
     box, = next(read_coco(tmp_path/'c.json', tmp_path)).boxes
     assert box.attributes['parts'] == [[[0, 3], [9, 3], [9, 7]], [[60, 40], [64, 40], [64, 48]]]
     assert all(0 <= x <= 64 and 0 <= y <= 48 for ring in [box.polygon, *box.attributes['parts']] for x, y in ring)
+
+# ── text formats, tables of classes, OpenSARShip ─────────────────────────────────────────────────────────────────────────
+def test_yolo_and_dota_agree_with_coco(made, tmp_path):
+    boxes = {'a.png': [('ship', 1, 2, 30, 4), ('storage-tank', 9, 9, 8, 8)], 'b.png': [], 'x/c.png': [('ship', 10, 10, 5, 20)], 'y/c.png': []}
+    names = ['ship', 'storage-tank']
+    coco = list(read_coco(write_coco(tmp_path/'f.json', boxes, names), made))
+    yolo, dota = tmp_path/'yolo', tmp_path/'dota'; (yolo/'x').mkdir(parents=True); dota.mkdir()
+    (yolo/'classes.txt').write_text('\n'.join(names))
+    for name, objects in boxes.items():
+        shares = [(names.index(c), (x + w/2)/50, (y + h/2)/40, w/50, h/40) for c, x, y, w, h in objects]
+        if objects: (yolo/name).with_suffix('.txt').write_text('\n'.join(' '.join(map(str, s)) for s in shares))
+        corners = [f'{x} {y} {x + w} {y} {x + w} {y + h} {x} {y + h} {c} 0' for c, x, y, w, h in objects]
+        if '/' not in name: (dota/name).with_suffix('.txt').write_text('\n'.join(corners))
+    plain = lambda rs: [(r.image, [(b.category, b.x, b.y, b.w, b.h) for b in r.boxes]) for r in rs]
+    assert plain(read_boxes(made, yolo)) == plain(coco)                                 # both guessed
+    assert plain(read_boxes(made, dota)) == plain(coco)[:2]
+    assert [b.angle for r in read_boxes(made, dota) for b in r.boxes] == [0, 0]
+    obb = tmp_path/'obb'; obb.mkdir(); (obb/'a.txt').write_text('0 .1 .1 .5 .5 .45 .6 .05 .2')
+    tilted = [b for r in read_boxes(made, obb, 'yolo', names={'0': 'ship'}) for b in r.boxes]
+    assert len(tilted) == 1 and len(tilted[0].polygon) == 4 and 30 < tilted[0].angle < 45
+
+@pytest.mark.parametrize('format, text, words', [
+    ('yolo', '0 0.5 0.5 0.1', '3 numbers'), ('yolo', '9 0.5 0.5 0.1 0.1', 'not in the table'), ('yolo', '0 0.5 x 0.1 0.1', "'x' is no number"),
+    ('yolo', '0 1.5 0.5 0.1 0.1', 'outside'), ('yolo', '0 nan 0.5 0.1 0.1', 'no number'), ('yolo', '0 0.5 0.5 0 0.1', 'no area'),
+    ('dota', '1 1 9 1 9 9 1 9', '8 entries'), ('dota', '1 1 9 1 9 9 one 9 ship 0', "'one' is no number"),
+    ('dota', '1 1 99 1 99 9 1 9 ship 0', 'outside')])
+def test_faults_in_text_formats(made, tmp_path, format, text, words):
+    (tmp_path/'a.txt').write_text(text); (tmp_path/'b.txt').write_text('')
+    options = {'names': {'0': 'ship'}} if format == 'yolo' else {}
+    found, problems = skipped(read_boxes, made, tmp_path, format=format, **options)
+    assert 'b' in {r.id for r in found} and 'a' not in {r.id for r in found}             # its count would be false
+    assert len(problems) == 1 and words in str(problems[0]) and 'a.txt' in str(problems[0]) and problems[0].remedy
+    with pytest.raises(BadInput, match='a.txt'): list(read_boxes(made, tmp_path, format=format, **options))
+
+def test_class_tables(tmp_path):
+    (tmp_path/'c.txt').write_text('storage-tank\n船\n2S1\n', encoding='utf-8')
+    assert read_classes(tmp_path/'c.txt') == {'0': 'storage-tank', '1': '船', '2': '2S1'}
+    (tmp_path/'d.yaml').write_text('names:\n  0: ship\n  4: car\n'); assert read_classes(tmp_path/'d.yaml') == {'0': 'ship', '4': 'car'}
+    for name, text in (('e.txt', 'a\n\nb'), ('f.txt', ''), ('g.yaml', 'nc: 3'), ('h.yaml', '[')):
+        (tmp_path/name).write_text(text)
+        with pytest.raises(BadInput, match=name): read_classes(tmp_path/name)
+    with pytest.raises(BadInput, match='cannot be read'): read_classes(tmp_path/'lost.txt')
+
+def test_rsdd_rotated_boxes(made, tmp_path):
+    box = '<cx>25</cx><cy>20</cy><w>20</w><h>6</h><angle>{}</angle>'
+    text = '<annotation><filename>a.png</filename><object><name>ship</name><robndbox>{}</robndbox></object></annotation>'
+    for angle, degrees in ((-.5236, 150), (1.5708, 90), (150, 150)):
+        (tmp_path/'a.xml').write_text(text.format(box.format(angle)))
+        (b,), = (r.boxes for r in read_boxes(made, tmp_path))
+        assert b.angle == pytest.approx(degrees, abs=.1) and b.center == pytest.approx((25, 20), abs=.01)
+        assert long_side(b.polygon) == pytest.approx(degrees, abs=.1)
+
+def test_opensarship(data):
+    folder = data/'opensarship'
+    found, problems = skipped(read_boxes, folder, folder)
+    assert len(found) == 181 and len(problems) == 2 and all('</ShipList>' in p.reason and p.place for p in problems)
+    with pytest.raises(BadInput, match='ShipList'): list(read_boxes(folder, folder))
+    every = [b.attributes for r in found for b in r.boxes]
+    assert len(every) == 181 and {r.sar.polarisations for r in found} == {('VV',)}
+    assert all(0 < a.get('length', 1) < 400 and a.get('heading', 0) <= 359 and a.get('course', 0) < 360 and a.get('speed', 0) < 40 for a in every)
+    assert not any('course' in a for a in every if a.get('speed', 0) < 1)                # at anchor the course is noise
+    assert sum('heading' not in a for a in every) == 25 and sum('length' not in a for a in every) == 19  # 511 and 0: not known
+    assert {r.spacing for r in found if r.sar.product == 'GRD'} == {10.}
+    errors = [abs(math.hypot(b.w, b.h)*10 - b.attributes['length'])/b.attributes['length'] for r in found if r.spacing
+              for b in r.boxes if b.attributes.get('length', 0) > 100]
+    assert np.median(errors) < .25                                                       # AIS and the box are of one ship
+
+def test_mstar_by_a_table_of_classes(data, tmp_path):
+    (tmp_path/'classes.txt').write_text('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.replace(' ', '\n'))
+    folder = data/'mstar_scenes'
+    found = list(read_boxes(folder/'JPEGImages', folder/'Annotations', slack=7, names=tmp_path/'classes.txt'))
+    assert {b.category for r in found for b in r.boxes} <= set('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split())
+    assert sum(len(r.boxes) for r in found) == 151
+
+def test_run_length_without_pycocotools(monkeypatch):
+    import sys
+    from sartext.sources.boxes import _outline
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    with pytest.raises(BadInput, match='pip install pycocotools'): _outline({'size': [4, 6], 'counts': [4, 2, 2, 2, 14]})

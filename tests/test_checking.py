@@ -1,0 +1,104 @@
+"The checker on our own captions, on planted errors, and on wordings nobody wrote a template for"
+import json, random
+import pytest
+from sartext.records import Box, Fact, Record, Sar, rng_for
+from sartext.narrate.annotation import narrate
+from sartext.narrate.checking import PLANTS, check, outside_score, planted, read_facts, score
+
+CLASSES = ['ship', 'aircraft', 'storage tank', 'car', 'bridge', 'harbor', 'military vehicle', 'T72', '2S1', 'wind turbine', 'oil rig', 'vehicle',
+           'ferry', 'HMMWV', '7', 'tanker', '船', 'storage-tank']
+
+def drawn(i, seed=0) -> Record:
+    "A record of random boxes: rows, clusters, crowds, one cell, equal sizes; 0 to 60 of up to five categories"
+    rng = rng_for(seed, 'drawn', i)
+    width, height = rng.choice([(256, 256), (512, 512), (500, 350), (800, 800), (128, 128), (1000, 600)])
+    names, boxes = rng.sample(CLASSES, rng.choice([0, 1, 1, 1, 1, 2, 2, 3, 4, 5])), []
+    for name in names:
+        how, size = rng.choice(['any', 'any', 'cell', 'row', 'cluster', 'equal']), rng.choice([3, 8, 16, 30, 60, 100])*min(width, height)/256
+        x0, y0, dx, dy = rng.uniform(0, width*.7), rng.uniform(0, height*.7), rng.uniform(-1.6, 1.6)*size, rng.uniform(-1.6, 1.6)*size
+        for j in range(rng.choice([1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 9, 12, 17, 30, 60])):
+            w, h = (size, size*rng.uniform(.3, 1)) if how == 'equal' else (size*rng.uniform(.5, 1.5), size*rng.uniform(.5, 1.5))
+            x, y = {'any': (rng.uniform(0, width), rng.uniform(0, height)), 'equal': (rng.uniform(0, width), rng.uniform(0, height)),
+                    'cell': (x0 + rng.uniform(0, width*.2), y0 + rng.uniform(0, height*.2)), 'row': (x0 + dx*j, y0 + dy*j),
+                    'cluster': (x0 + rng.uniform(0, 3*size), y0 + rng.uniform(0, 3*size))}[how]
+            w, h = min(w, width), min(h, height)
+            boxes.append(Box(name, min(max(x, 0), width - w), min(max(y, 0), height - h), w, h))
+    spacing = rng.choice([None, None, (.3, .3), (.5, .5), (1., 1.), (3., 3.), (10., 10.), (25., 25.), (2.3, 14.1)])
+    sar = Sar() if rng.random() < .4 else Sar(
+        sensor=rng.choice([None, 'Sentinel-1', 'simulated', 'TerraSAR-X', 'Gaofen-3']), band=rng.choice([None, 'X', 'C', 'L', 'Ka']),
+        polarisations=rng.choice([None, ('VV',), ('VV', 'VH'), ('HH', 'HV', 'VH', 'VV')]), pixel_spacing=spacing)
+    return Record(f'drawn-{i}', 'x.png', width, height, sar=sar, boxes=tuple(boxes),
+                  labelled_classes=tuple(sorted({*names, *rng.sample(CLASSES[:10], 3)})))
+
+@pytest.mark.parametrize('plans', ['seen', 'held-out'])
+def test_reads_our_own_captions(plans):
+    result = score(narrate(drawn(i), per_image=2, plans=plans) for i in range(250))
+    rows = {r['kind']: r for r in result.rows()}
+    assert result.captions > 700 and not result.statements and not result.forbidden
+    assert {k: (r['precision'], r['recall'], r['unverifiable']) for k, r in rows.items()} == {k: (1., 1., 0) for k in rows}
+    assert {'count', 'position', 'size', 'relation', 'metadata'} <= set(rows)
+
+def test_finds_planted_errors():
+    result = planted(narrate(drawn(i, seed=1), per_image=1) for i in range(250))
+    n, blamed = result.pop('right')
+    hit, all_ = sum(f for _, f in result.values()), sum(n for n, _ in result.values())
+    assert n > 350 and blamed <= .01*n and hit >= .98*all_, result
+    assert set(result) == set(PLANTS) and all(n > 50 for n, _ in result.values()), result
+
+def test_ssdd(data):
+    d = json.loads((data/'ssdd/annotations/instances.json').read_text())
+    boxes = {}
+    for a in d['annotations']: boxes.setdefault(a['image_id'], []).append(a['bbox'])
+    def box(x, y, w, h, width, height):
+        x, y = max(0, x), max(0, y)
+        return Box('ship', x, y, min(w, width - x), min(h, height - y))
+    records = [Record(i['file_name'], i['file_name'], i['width'], i['height'], labelled_classes=('ship',),
+                      boxes=tuple(box(*b, i['width'], i['height']) for b in boxes[i['id']])) for i in d['images'][::4]]
+    result = score(narrate(r, per_image=2, plans=p) for r in records for p in ('seen', 'held-out'))
+    assert result.captions > 1500 and not result.statements
+    assert (result.rows()[-1]['precision'], result.rows()[-1]['recall']) == (1., 1.)
+
+FREE = {                                                # sentences no plan writes, and what must be read
+    'The image shows neither ships nor harbors.': {('count', 'ship', 0), ('count', 'harbor', 0)},
+    'There are ships and no bridges.': {('presence', 'ship', True), ('count', 'bridge', 0)},
+    'No ships are visible, but two bridges cross the river.': {('count', 'ship', 0), ('count', 'bridge', 2), ('relation', 'bridge', 'crossing')},
+    'The scene contains two boats at the top left and one at the center.': {('count', 'ship', 3), ('position', 'ship', 'top left'),
+                                                                            ('position', 'ship', 'center')},
+    'About 40 % of the picture is water and the rest is land.': {('proportion', 'water', 40), ('proportion', 'land', 60)},
+    'The left half of the image is mostly water.': {('proportion', 'water', 'mostly'), ('position', 'water', 'left half')},
+    'A row of five small ships stretches along the bottom edge of the picture.': {('count', 'ship', 5), ('relation', 'ship', 'row'),
+                                                                                  ('size', 'ship', 'small')},
+    'To the left of the bridge is a storage tank.': {('relation', 'storage tank', 'left of'), ('count', 'storage tank', 1)},
+    'A dozen airplanes are parked near the terminal building.': {('count', 'aircraft', 12), ('relation', 'aircraft', 'close to')},
+    'Several vessels are docked along the harbor.': {('count', 'ship', 'several'), ('relation', 'ship', 'moored along')},
+    'An X-band TerraSAR-X image with a pixel spacing of 1.25 m shows three ships.': {('metadata', 'band', 'X'), ('metadata', 'spacing', '1.25 m'),
+                                                                                   ('metadata', 'sensor', 'TerraSAR-X'), ('count', 'ship', 3)},
+    'The image does not contain any aircraft.': {('count', 'aircraft', 0)}, 'Ships are absent from this scene.': {('count', 'ship', 0)},
+    'There are 12 ships in the SAR image, most of them in the center.': {('count', 'ship', 12), ('position', 'ship', 'center')}}
+
+@pytest.mark.parametrize('text', FREE)
+def test_reads_free_sentences(text):
+    read = {(f.kind, f.subject, f.value) for f in read_facts(text)}
+    assert FREE[text] <= read, read
+    assert not {k for k in read if k[0] == 'count'} - FREE[text] - {('count', 'river', 1)}, read
+
+def test_only_labelled_classes_are_contradicted():
+    r = Record('a', 'a.png', 300, 300, labelled_classes=('ship',), boxes=(Box('ship', 20, 20, 30, 12),))
+    c = check('A ship and three aircraft are in the picture; there is no bridge.', r)
+    assert [f.subject for f in c.unverifiable] == ['aircraft', 'bridge'] and not c.unsupported
+    c = check('Two ships are in the picture.', r, facts=(Fact('proportion', 'water', 60),))
+    assert [f.value for f, _ in c.unsupported] == [2]
+    c = check('Water covers 40 % of the picture, and the ship is on the right.', r, facts=(Fact('proportion', 'water', 60),))
+    assert [f.kind for f, _ in c.unsupported] == ['position', 'proportion']
+
+@pytest.mark.parametrize('text', ['', '.', ';;', 'no', 'the', 'two', '%', 'and and and', 'a ' * 500, 'ships ' * 300, '船', 'near', 'of of the of', '\u202e)(', 'x' * 5000])
+def test_any_text_is_read(text): assert isinstance(read_facts(text), tuple)
+
+def test_random_words_are_read():
+    rng = random.Random(0)
+    words = 'the a two ships bridge and , ; . : of at top left in center close to each other all both no none it they row form spans about 40 m % water most'.split()
+    for _ in range(3000): read_facts(' '.join(rng.choices(words, k=rng.randint(1, 14))))
+
+def test_outside_score_names_faults(tmp_path):
+    (tmp_path/'o.jsonl').write_text('{"text": "A ship.", "facts": [{"kind": "colour", "subject": "ship", "value": 1}]}\n')
+    with pytest.raises(ValueError, match='o.jsonl, line 1: cannot be used'): outside_score(tmp_path/'o.jsonl')

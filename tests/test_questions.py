@@ -1,0 +1,207 @@
+"Questions over many drawn, simulated and real pictures: true answers, evidence, balance, odd input"
+import re, sys
+from collections import Counter
+from dataclasses import replace
+import pytest
+from conftest import root
+from sartext.narrate.facts import box_facts
+from sartext.narrate.questions import (APPLICATIONS, FORMS, _name, _possible, abstract, ask, ask_all, balance, class_shares,
+                                       part_of, tally)
+from sartext.narrate.words import CELLS, COVERS, NOUNS, ancestors, forbidden, nameable
+from sartext.records import Box, Caption, Fact, Record, Sar, from_dict, rng_for, to_json
+
+SARDET = ('ship', 'aircraft', 'car', 'tank', 'bridge', 'harbor')
+ANSWERS = {'shape': {'wide', 'tall', 'square'}, 'pattern': {'row', 'cluster', 'spread', 'yes', 'no'},
+           'direction': {'horizontal', 'vertical', 'rising', 'falling', 'left', 'right', 'ascending', 'descending'},
+           'object positioning': {*CELLS, 'yes', 'no'}}
+
+def drawn(i, kinds=3, most=9, labelled=SARDET):
+    "A picture with up to `most` objects, in rows, clusters or anywhere"
+    r = rng_for(0, 'drawn', i)
+    names, n, how = r.sample(SARDET, r.randint(1, kinds)), r.randint(1, most), r.choice(['row', 'cluster', 'any', 'any'])
+    w, h, x, y = r.uniform(8, 60), r.uniform(8, 60), r.uniform(0, 180), r.uniform(0, 180)
+    def box(j):
+        if how == 'row': return Box(names[0], x + 20*j, y + 11*j, w, h)
+        if how == 'cluster': return Box(r.choice(names), x + r.uniform(0, 120), y + r.uniform(0, 120), w/2, h/2)
+        return Box(r.choice(names), r.uniform(0, 512 - w), r.uniform(0, 400 - h), w, h)
+    return Record(f'drawn-{i}', f'{i}.png', 512, 400, labelled_classes=labelled, boxes=tuple(map(box, range(n))))
+
+@pytest.fixture(scope='module')
+def asked(): return list(ask_all(map(drawn, range(600)), per_application=3))
+
+def test_every_fact_is_one_of_the_picture(asked):
+    "Evidence is what `box_facts` states; a region and a half of the picture are held against the boxes"
+    halves = {'left half': lambda b: b.x + b.w <= 256, 'right half': lambda b: b.x >= 256,
+              'top half': lambda b: b.y + b.h <= 200, 'bottom half': lambda b: b.y >= 200}
+    for record in asked:
+        stated = {*box_facts(record)}
+        for q in record.questions:
+            assert q.facts, q
+            for f in {*q.facts} - stated:
+                same = [b for b in record.boxes if _name(b.category, None) == f.subject]
+                if f.value in halves: assert f.number == sum(map(halves[f.value], same)), (q, f)
+                else:
+                    assert f.kind == 'position' and (m := re.fullmatch(r'\[(\d+), (\d+), (\d+), (\d+)\]', f.value)), (q, f)
+                    assert any(max(abs(a - int(v)) for a, v in zip((b.x, b.y, b.w, b.h), m.groups())) <= 1 for b in same), (q, f)
+
+def wanted(q, record):
+    "The answer worked out again from the boxes and the type alone, where the type says enough; else None"
+    names = re.findall(r'\[([a-z ]+)\]', q.type); form = abstract(q.type)
+    count = Counter(_name(b.category, None) for b in record.boxes); n = [count[o] for o in names]
+    yes = {True: 'yes', False: 'no'}
+    form_of = next((f for f, (_, ws) in FORMS.items() if form in {re.sub(r'{(a|one|many)2?}', '[]', w) for w in ws}), '')
+    number = int(re.search(r'\d+', q.question)[0]) if '{n}' in q.type else None
+    kin = {a for o in count for a in ancestors(o)}                       # a car is a vehicle
+    return {'presence': lambda: yes[names[0] in kin], 'kinds': lambda: ', '.join(sorted(count)), 'how many': lambda: str(n[0]),
+            'both': lambda: yes[all(n)], 'together': lambda: str(sum(n)), 'more': lambda: yes[n[0] > n[1]],
+            'same number': lambda: yes[n[0] == n[1]], 'difference': lambda: str(n[0] - n[1]),
+            'more than': lambda: yes[n[0] > number], 'fewer than': lambda: yes[n[0] < number],
+            'exactly': lambda: yes[n[0] == number], 'either': lambda: names[0] if n[0] else names[1],
+            'predominant': lambda: max(count, key=count.get), 'most common': lambda: max(count, key=count.get),
+            'is predominant': lambda: yes[2*n[0] > len(record.boxes)]}.get(form_of, lambda: None)()
+
+def test_answers_are_true(asked):
+    checked = Counter()
+    for record in asked:
+        for q in record.questions:
+            if (answer := wanted(q, record)) is not None:
+                assert q.answer == answer, (q, record.boxes); checked[part_of(q)] += 1
+    assert checked['object identification'] > 1500 and checked['instance counting'] > 800 and checked['reasoning'] > 400, checked
+
+def test_answers_are_canonical(asked):
+    for record in asked:
+        for q in record.questions:
+            part = part_of(q)
+            if part == 'image description': continue
+            assert q.answer in ANSWERS.get(part, {q.answer}), q
+            assert q.answer == q.answer.strip().lower() and '{' not in q.question and q.question[-1] in '?.', q
+            if part == 'instance counting': assert q.answer.isdigit(), q
+            assert not forbidden(q.question) and '  ' not in q.question, q
+    assert {q.application for r in asked for q in r.questions} == {*APPLICATIONS}
+
+def test_no_is_said_only_of_labelled_classes():
+    for i in range(300):
+        record = ask(drawn(i, labelled=('ship', 'bridge')), per_application=6)
+        for q in record.questions:
+            zero = {f.subject for f in q.facts if f.kind == 'count' and f.value == 0}
+            assert zero <= {'ship', 'bridge'}, q
+            if q.answer in ('no', '0'): assert {'ship', 'bridge'} & {f.subject for f in q.facts}, q
+    bare = [ask(drawn(i, labelled=()), per_application=6) for i in range(100)]
+    assert not [q for r in bare for q in r.questions if q.answer in ('no', '0')]
+
+def test_same_questions_whatever_the_order_and_company():
+    records = [drawn(i) for i in range(40)]
+    alone, together = [to_json(ask(r, seed=3)) for r in records], [to_json(r) for r in ask_all(reversed(records), seed=3)]
+    assert alone == together[::-1]
+    assert from_dict(__import__('json').loads(alone[0])) == ask(records[0], seed=3)
+    assert alone != [to_json(ask(r, seed=4)) for r in records]
+
+def test_asking_twice_repeats_nothing():
+    once = ask(drawn(5)); twice = ask(once)
+    texts = [q.question for q in twice.questions]
+    assert twice.questions[:len(once.questions)] == once.questions and len(texts) == len(set(texts))
+
+def test_yes_and_no_are_even():
+    records = [drawn(i) for i in range(1500)]; counts = Counter()
+    for _ in tally(ask_all(records, shares=class_shares(records)), counts): pass
+    for row in balance(counts):
+        if row['yes'] is not None and row['questions'] > 300: assert abs(row['yes'] - .5) < .07, row
+    rows = {r['application']: r for r in balance(counts)}
+    assert rows['object identification']['question_only'] < .62 and rows['reasoning']['majority'] < .62
+
+def test_first_look_misses_no_pattern():
+    seen = Counter()
+    for i in range(800):
+        record = drawn(i, kinds=1)
+        for f in box_facts(record):
+            if f.kind != 'relation' or f.value not in ('row', 'cluster', 'spread') or f.number != len(record.boxes): continue
+            cells = {g.value: g.number for g in box_facts(record) if g.kind == 'position'}
+            assert f.value in _possible([*record.boxes], record, cells), (f, record.boxes); seen[f.value] += 1
+    assert min(seen[k] for k in ('row', 'cluster', 'spread')) >= 5, seen
+
+def test_places_on_a_line_are_not_asked():
+    "A lone object whose centre is on a line of the grid: neither where it is nor whether it is there"
+    record = Record('line', 'l.png', 300, 300, labelled_classes=SARDET, boxes=(Box('ship', 90, 40, 20, 20),))
+    assert not ask(record, per_application=20, applications=('object positioning',)).questions
+    clear = replace(record, boxes=(Box('ship', 130, 40, 20, 20),))
+    assert {q.answer for q in ask(clear, per_application=20, applications=('object positioning',)).questions} == {'top', 'yes', 'no'}
+
+def test_spacing_limits_what_is_asked():
+    far = Record('far', 'f.png', 500, 500, sar=Sar(pixel_spacing=(10., 10.)), labelled_classes=('car', 'ship'),
+                 boxes=(Box('ship', 10, 10, 20, 20), Box('car', 300, 300, 2, 2)))
+    text = ' '.join(q.question + q.answer for q in ask(far, per_application=12).questions)
+    assert 'ship' in text and not re.search(r'\b(car|vehicle)', text)
+    exact = Record('t', 't.png', 128, 128, sar=Sar(pixel_spacing=(.3, .3)), boxes=(Box('T72', 50, 50, 30, 15),))
+    assert 'T72' in {q.answer for q in ask(exact, per_application=9).questions}
+
+@pytest.mark.parametrize('name', ['storage-tank', '2S1', '船', 'a{b}[c]', '{n}', 'Fähre', "d'Arc's", 'x'*300, '%s', '7'])
+def test_odd_names(name):
+    record = Record('odd', 'o.png', 400, 400, labelled_classes=(name, 'ship'), boxes=tuple(
+        Box(name, 10 + 60*i, 20 + 9*i, 40, 22) for i in range(4)) + (Box('ship', 300, 300, 40, 30),))
+    asked = ask(record, per_application=8, prefix=True)
+    written = nameable(_name(name, None), None)
+    assert any(q.answer == written for q in asked.questions) and from_dict(__import__('json').loads(to_json(asked))) == asked
+
+def test_nothing_and_very_much():
+    assert ask(Record('e', 'e.png', 9, 9)).questions == ()
+    empty = ask(Record('e', 'e.png', 9, 9, labelled_classes=SARDET), per_application=5)
+    assert {q.answer for q in empty.questions if q.application != 'image description'} == {'no', '0'}
+    r = rng_for(0, 'crowd')
+    crowd = Record('c', 'c.png', 5000, 5000, labelled_classes=SARDET, boxes=tuple(
+        Box(r.choice(SARDET), r.uniform(0, 4900), r.uniform(0, 4900), r.uniform(5, 60), r.uniform(5, 60)) for _ in range(5000)))
+    asked = ask(crowd, per_application=5)
+    assert len(asked.questions) > 20 and all(wanted(q, crowd) in (None, q.answer) for q in asked.questions)
+
+def test_land_cover():
+    record = Record('m', 'm.png', 256, 256, mask='m.png', mask_classes={'1': 'water', '2': 'trees', '3': 'crops', '9': 'ship'})
+    facts = (Fact('proportion', 'water', 58), Fact('proportion', 'trees', 31), Fact('proportion', 'unlabelled', 8),
+             Fact('proportion', 'ship', 3), Fact('position', 'trees', 'left'))
+    asked = next(ask_all([record], facts=lambda r: facts, per_application=40, applications=('others',)))
+    answers = {(abstract(q.type), q.answer) for q in asked.questions}
+    assert {part_of(q) for q in asked.questions} == {'land cover'}
+    assert {a for t, a in answers if t.startswith('Which land covers')} <= {'forest, water'}
+    assert {a for t, a in answers if 'percent' in t} == {'60', '30'} and {a for t, a in answers if 'part of the image can' in t} <= {'left'}
+    assert all('ship' not in q.question and 'unlabelled' not in q.question + q.answer for q in asked.questions)
+    assert all({*q.facts} <= {*facts} for q in asked.questions)
+
+def test_captions_are_the_descriptions():
+    facts = (Fact('count', 'ship', 1),)
+    record = replace(drawn(1), captions=(Caption('A ship is there.', facts=facts), Caption('A ship. It is small.', 'complex', facts=facts)))
+    got = {q.answer: q for q in ask(record, per_application=9, applications=('image description',)).questions}
+    assert {*got} == {'A ship is there.', 'A ship. It is small.'} and all(q.facts == facts for q in got.values())
+
+def test_wrong_application():
+    with pytest.raises(ValueError, match="'counting' is unknown"): ask(drawn(0), applications=('counting',))
+
+def test_category_table():
+    "One name, one row: no alias, plural or synonym belongs to two"
+    for table in (NOUNS, COVERS):
+        owner = {}
+        for name, noun in table.items():
+            for word in {name.lower(), noun.plural.lower(), *noun.synonyms, *noun.aliases}:
+                assert owner.setdefault(word, name) == name, f'{word!r} is of {owner[word]} and of {name}'
+    assert len(COVERS) == 16
+
+def test_types(asked):
+    sys.path.insert(0, str(root/'benchmarks'))
+    try: import questions as bench
+    finally: sys.path.pop(0)
+    counts = Counter()
+    records = [Record(f'{i:07}', f'{i:07}.jpg', 512, 512, labelled_classes=SARDET, boxes=tuple(Box(*b) for b in bench.picture(i, n, 0)))
+               for i, n in enumerate(bench.counts_of(4000, 0))]
+    for _ in tally(ask_all(records), counts): pass
+    types = {t for _, t, *_ in counts}
+    assert len(types) >= 1000 and len({abstract(t) for t in types}) >= 100, len(types)
+
+def test_optical_pictures_are_not_called_radar(asked):
+    record = replace(drawn(3), modality='optical')
+    assert not [q for s in range(10) for q in ask(record, seed=s, per_application=5).questions if re.search('SAR|radar', q.question)]
+
+def test_real_boxes(data):
+    from sartext.records import Problems
+    from sartext.sources.boxes import read_boxes
+    records = list(read_boxes(data/'ssdd'/'JPEGImages', data/'ssdd'/'Annotations', problems=Problems('skip')))[:300]
+    n = 0
+    for record in ask_all(records, per_application=3):
+        for q in record.questions: assert wanted(q, record) in (None, q.answer), q; n += 1
+    assert n > 3000

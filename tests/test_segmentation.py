@@ -1,0 +1,144 @@
+"SA2C: mask folders with planted faults, class tables, real masks of three sets, one floods' change pair; captions state only their facts"
+import json, random, re
+from dataclasses import replace
+import numpy as np
+import pytest
+from PIL import Image
+from sartext.imagery.read import Raster, read_image
+from sartext.narrate.facts import mask_facts, metadata_facts, scattering_facts
+from sartext.narrate.segmentation import MASK_PLANS, compose_mask, facts_of, narrate_mask, narrate_masks
+from sartext.narrate.words import forbidden
+from sartext.records import BadInput, Box, Fact, Problems, Record, Sar, from_dict, to_json
+from sartext.sources.masks import read_classes, read_mask, read_masks, read_pairs
+
+OIL = '"0,0,0",Sea Surface\n"0,255,255",Oil Spill\n"255,0,0",Look-alike\n"153,76,0",Ship\n"0,153,0",Land\n'
+FLOOD, LAND = '-1,no data\n0,not water\n1,water\n', '1,water\n2,trees\n3,flooded vegetation\n4,crops\n5,built area\n6,bare ground\n7,snow/ice\n9,rangeland\n'
+
+def written(folder, name, text): (folder/name).write_text(text); return folder/name
+def sound(text): return not re.search(r'  | ,|\b(a|an|the) (a|an|the)\b|\.\.|[{}]|\bNone\b', text) and re.fullmatch(r'[A-Z“].*\.', text) and not forbidden(text)
+
+def check(record, images, facts=None):
+    "The captions of `record`: sound, and stating nothing that mask, picture and boxes do not hold"
+    told = narrate_mask(record, images, per_image=3)
+    known = {*(facts or facts_of(record, images)), *metadata_facts(record)}
+    for c in told.captions:
+        assert sound(c.text) and c.route == 'sa2c' and set(c.facts) <= known, c.text
+        assert len(re.findall(r'[.;] ', c.text)) < 12 and c.text.count('. ') <= 3, c.text
+    assert from_dict(json.loads(to_json(told))) == told
+    return told.captions
+
+# ── real data ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_oil_spill(data, tmp_path):
+    folder = data/'oil_spill'
+    records = list(read_masks(folder/'images', folder/'masks', written(tmp_path, 'oil.csv', OIL), index_dir=tmp_path/'index'))
+    assert len(records) == 24 and {r.mask_classes['2'] for r in records} == {'oil spill'}
+    of, root = {r.id: r for r in records}, '/'
+    for id in ('img_0001', 'img_0025'):                     # checked by eye: a thin spill and four ships; a spill from edge to edge
+        r = of[id]; pixels = np.asarray(Image.open(folder/'masks'/f'{id}.png').convert('RGB'))
+        assert (read_mask(f'/{r.mask}') == 2).sum() == (pixels == (0, 255, 255)).all(-1).sum()
+    facts = mask_facts(of['img_0025'], read_mask(f"/{of['img_0025'].mask}"))
+    assert Fact('relation', 'oil spill', 'crossing', where='top to bottom') in facts and Fact('proportion', 'water', 97) in facts
+    captions = check(of['img_0001'], root)
+    assert any('several ships' in c.text for c in captions) and not any(' dB' in c.text for c in captions)   # 8 bit: no decibels
+
+def test_flood_in_decibels(data, tmp_path):
+    folder = data/'sen1floods11'
+    r, = read_masks(folder/'S1', folder/'Labels', written(tmp_path, 'f.csv', FLOOD), endings=('_S1Hand', '_LabelHand'),
+                    sar=Sar(sensor='Sentinel-1', quantity='db', polarisations=('VV', 'VH')))
+    facts = facts_of(r, folder)
+    assert {Fact('proportion', 'land', 73), Fact('proportion', 'water', 27), Fact('proportion', 'unlabelled', 0)} <= set(facts)
+    assert any(f.kind == 'scattering' and f.subject == 'water' and f.value == 'darker' and f.number >= 6 for f in facts)
+    check(r, folder, facts)
+    assert not any(f.number for f in facts_of(replace(r, sar=Sar()), folder) if f.kind == 'scattering')     # decibels only guessed: none stated
+
+def test_land_cover(data, tmp_path):
+    folder = data/'terramind_s1'
+    records = list(read_masks(folder/'S1RTC', folder/'LULC', written(tmp_path, 'l.csv', LAND), optical=folder/'S2RGB', sar=Sar(quantity='db')))
+    assert len(records) == 3 and all(r.partners['optical'] for r in records)
+    coast = next(r for r in records if r.id.startswith('282D')); facts = facts_of(coast, folder)
+    assert Fact('relation', 'water', 'coast', where='right') in facts and Fact('proportion', 'forest', 37) in facts
+    for r in records: check(r, folder)
+    assert len(list(read_pairs(folder/'S1RTC', folder/'S2RGB'))) == 3
+
+def test_change_pair(data, tmp_path):
+    for name, to in (('bern_1', 'before'), ('bern_2', 'after'), ('bern_gt', 'masks')):
+        (tmp_path/to).mkdir(); (tmp_path/to/'bern.bmp').write_bytes((data/'sar_change_bern'/f'{name}.bmp').read_bytes())
+    r, = read_masks(tmp_path/'after', tmp_path/'masks', written(tmp_path, 'c.csv', '0,unchanged\n255,changed\n'), before=tmp_path/'before')
+    facts = facts_of(r, tmp_path)
+    assert {Fact('proportion', 'change', 1), Fact('scattering', 'change', 'darker than before')} <= set(facts)   # water where fields were
+    assert all('changed' in c.text or 'change' in c.text or 'differs' in c.text or 'longer' in c.text for c in check(r, tmp_path, facts))
+
+# ── drawn ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0); (tmp_path/'images').mkdir(); (tmp_path/'masks').mkdir()
+    mask = np.ones((60, 80), np.uint8); mask[:, 40:] = 2
+    for name in 'abcd':
+        Image.fromarray((np.where(mask == 1, 40, 120)*rng.gamma(4, 1/4, mask.shape)).clip(0, 255).astype('uint8')).save(tmp_path/'images'/f'{name}.png')
+        Image.fromarray(mask).save(tmp_path/'masks'/f'{name}.png')
+    return tmp_path
+
+@pytest.mark.parametrize('spoil, reason', [
+    (lambda f: Image.new('L', (60, 80), 1).save(f/'masks/b.png'), '60×80 pixels, but b.png has 80×60'),
+    (lambda f: Image.new('L', (80, 60), 9).save(f/'masks/b.png'), 'value 9 at x 0, y 0 and 4800 pixels'),
+    (lambda f: Image.new('RGB', (80, 60), (1, 2, 3)).save(f/'masks/b.png'), 'colours'),
+    (lambda f: (f/'masks/b.png').unlink(), 'has no mask'), (lambda f: (f/'images/b.png').unlink(), 'no image'),
+    (lambda f: (f/'masks/b.png').write_bytes((f/'masks/b.png').read_bytes()[:80]), 'damaged'),
+    (lambda f: (f/'images/b.png').write_bytes((f/'images/b.png').read_bytes()[:900]), 'damaged'),
+    (lambda f: (f/'masks/b.png').write_bytes(b''), 'empty')])
+def test_a_fault_is_named_and_the_rest_goes_on(folder, spoil, reason):
+    spoil(folder); table = written(folder, 'c.txt', '1 water\n2 crops\n'); faults = Problems('skip')
+    assert [r.id for r in read_masks(folder/'images', folder/'masks', table, faults)] == ['a', 'c', 'd']
+    assert len(faults) == 1 and reason in str(faults[0]) and 'b.' in faults[0].file and faults[0].remedy
+    with pytest.raises(BadInput, match=re.escape(reason)): list(read_masks(folder/'images', folder/'masks', table))
+
+@pytest.mark.parametrize('name, text', [('c.csv', 'value,name\n1,Storage-Tank\n2,2S1\n'), ('c.json', '{"1": "船", "2": "Forêt"}'), ('c.txt', '1=unlabelled\n2: snow/ice'),
+                                        ('c.csv', '#000001;Lava_field\n0,0,2;void\n')])
+def test_odd_tables_and_names(folder, name, text):
+    if '#' in text:
+        for f in (folder/'masks').glob('*.png'):
+            m = np.asarray(Image.open(f)); Image.fromarray(np.stack([0*m, 0*m, m], -1)).save(f)
+    r = next(read_masks(folder/'images', folder/'masks', written(folder, name, text), index_dir=folder/'index'))
+    for c in check(r, folder): assert c.text
+
+@pytest.mark.parametrize('text', ['1,water\n1,crops\n', '1,water\n#000000,land\n', 'water,1\nland,2\n', '', '0,0,999,sea\n', '1,unlabelled\n'])
+def test_bad_tables(tmp_path, text):
+    with pytest.raises(BadInput): read_classes(written(tmp_path, 'c.csv', text))
+
+def test_any_order_and_any_kinds_give_the_same(folder):
+    records = list(read_masks(folder/'images', folder/'masks', written(folder, 'c.csv', '1,water\n2,crops\n')))
+    told = list(narrate_masks(records, folder, per_image=2, seed=5))
+    assert told[::-1] == list(narrate_masks(records[::-1], folder, per_image=2, seed=5))
+    alone = narrate_mask(records[2], folder, kinds=('complex',), seed=5)
+    assert alone.captions[0] in told[2].captions and len({c.text for c in told[2].captions}) == 4
+
+@pytest.mark.parametrize('turn, side', [(0, 'left'), (1, 'bottom'), (2, 'right'), (3, 'top')])
+def test_a_turned_mask_turns_its_facts(turn, side):
+    mask = np.rot90(np.where(np.arange(200)[None] < 90, 1, 2)*np.ones((200, 1), int), turn)
+    r = Record('r', 'r.png', 200, 200, mask='m.png', mask_classes={'1': 'sea', '2': 'land'})
+    facts = mask_facts(r, mask)
+    assert Fact('relation', 'water', 'coast', where=side) in facts and Fact('position', 'water', side) in facts
+
+def test_no_decibels_without_a_known_scale():
+    rng = np.random.default_rng(1); mask = np.where(np.arange(200)[None] < 90, 1, 2)*np.ones((200, 1), int)
+    r = Record('r', 'r.png', 200, 200, mask='m.png', mask_classes={'1': 'water', '2': 'crops'})
+    x = (np.where(mask == 1, .01, .08)*rng.gamma(4, 1/4, mask.shape))[None].astype('float32')
+    for quantity, number in (('intensity', 9), ('amplitude', None), ('dn', None), ('display', None), (None, None)):
+        values = x if quantity != 'display' else np.clip(128 + 40*np.log10(x/.03), 0, 255)
+        found = [f for f in scattering_facts(r, Raster(values, quantity), mask) if f.value == 'darker']
+        assert found == [Fact('scattering', 'water', 'darker', number, 'cropland')] or quantity == 'amplitude' and not found[0].number
+        text = ' '.join(compose_mask(r, p, random.Random(0), (*mask_facts(r, mask), *found)).text for p in MASK_PLANS.values())
+        assert (' dB' in text) == bool(number)
+
+def test_an_8_bit_copy_of_an_intensity_picture_is_not_read_as_intensity(folder):
+    r = next(read_masks(folder/'images', folder/'masks', written(folder, 'c.csv', '1,water\n2,crops\n'), sar=Sar(quantity='intensity')))
+    assert not any(f.number for f in facts_of(r, folder) if f.kind == 'scattering')
+
+def test_boxes_count_what_a_mask_cannot():
+    mask = np.ones((100, 100), int); mask[40:50, 20:60] = 2                    # two ships side by side are one patch
+    r = Record('r', 'r.png', 100, 100, mask='m.png', mask_classes={'1': 'water', '2': 'ship'})
+    from sartext.narrate.facts import box_facts
+    both = replace(r, boxes=(Box('ship', 20, 40, 20, 10), Box('ship', 40, 40, 20, 10)))
+    for p in MASK_PLANS.values():
+        assert 'wo ships' in compose_mask(both, p, random.Random(0), (*mask_facts(both, mask), *box_facts(both))).text
+        assert not any(f.kind == 'count' for f in compose_mask(r, p, random.Random(0), mask_facts(r, mask)).facts)
