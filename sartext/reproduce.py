@@ -284,7 +284,7 @@ def _sources(nb):
     cells = json.loads(Path(nb).read_text(encoding='utf-8'))['cells']
     return [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
 
-# %% ../nbs/60_reproduce.ipynb #55f46afd
+# %% ../nbs/60_reproduce.ipynb #ae385bba
 def _cell(v):
     "A table cell as text; numbers with a sensible number of digits"
     if v is None: return '–'
@@ -300,9 +300,10 @@ def _md_table(t):
     return '\n'.join([f"*{t['caption']}*", '', *lines]) if t['caption'] else '\n'.join(lines)
 
 def _numeric(t):
-    "For each column whether all its values are numbers, empty cells aside"
+    "For each column whether all its values are numbers, with or without an interval, empty cells aside"
+    def number(v): return re.fullmatch(r'[-+−]?\d[\d.,]*(e-?\d+)?( ?%)?( \[.*\])?', _cell(v))
     values = [[r[i] for r in t['rows'] if r[i] not in (None, '', '–')] for i in range(len(t['columns']))]
-    return [bool(v) and all(isinstance(x, (int, float)) for x in v) for v in values]
+    return [bool(v) and all(map(number, v)) for v in values]
 
 # %% ../nbs/60_reproduce.ipynb #bb22b9e1
 def _md_piece(piece, folder):
