@@ -32,10 +32,10 @@ class Stage:
     trainable: str = 'image'           # what learns: see `sartext.models.clip.trainable`
     frozen_blocks: int = 0             # lower stages of the image tower that stay as they are
 
-# %% ../nbs/45_train.ipynb #2172197c
+# %% ../nbs/45_train.ipynb #aefe9892
 ARMS = ('untouched', 'optical only', 'direct', 'direct-long', 'mixed', 'progressive')
-TRIED = ('short optical', 'same classes', 'mixed, then sar')    # other ways to spend the same steps in two stages
-SAME_CLASSES = 'optical, same classes'                          # optical pictures that show a class of the SAR set
+TRIED = ('short optical', 'same classes')       # other ways to spend the same steps in two stages
+SAME_CLASSES = 'optical, same classes'          # optical pictures that show a class of the SAR set
 
 def arm_stages(
     arm: str,             # one of `ARMS` or `TRIED`
@@ -47,12 +47,10 @@ def arm_stages(
     total = optical_steps + sar_steps
     optical, sar = (Stage(m, ((m, 1.),), n, **kw) for m, n in (('optical', optical_steps), ('sar', sar_steps)))
     both = (('optical', optical_steps/total), ('sar', sar_steps/total))
-    mixed = Stage('mixed', both, total, **kw)
-    def halves(first, steps): return [replace(first, steps=steps), replace(sar, steps=total - steps)]
+    short = [replace(optical, steps=total//4), replace(sar, steps=total - total//4)]
     arms = {'untouched': [], 'optical only': [optical], 'direct': [sar], 'direct-long': [replace(sar, steps=total)],
-            'mixed': [mixed], 'progressive': [optical, sar], 'short optical': halves(optical, total//4),
-            'same classes': [replace(optical, shares=((SAME_CLASSES, 1.),)), sar],
-            'mixed, then sar': halves(mixed, total//2)}
+            'mixed': [Stage('mixed', both, total, **kw)], 'progressive': [optical, sar], 'short optical': short,
+            'same classes': [replace(optical, shares=((SAME_CLASSES, 1.),)), sar]}
     if arm not in arms: raise ValueError(f"arm {arm!r} is unknown; use one of {ARMS + TRIED}")
     return arms[arm]
 
