@@ -8,7 +8,7 @@ __all__ = ['OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RATES', 'TUNIN
            'training_of', 'measure', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table',
            'plot_arms', 'once', 'compare_seeds', 'rates_table', 'result_of']
 
-# %% ../nbs/46_compare.ipynb #c8f24bcb
+# %% ../nbs/46_compare.ipynb #8c481356
 import copy, hashlib, json, time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from .dataset.build import build
 from .narrate.annotation import HELD_OUT, narrate
-from .records import Caption, Record, atomic, images_of, note_images, progress, read_records, write_records
+from .records import (BadInput, Caption, Problem, Record, atomic, images_of, note_images, progress, read_records,
+                             write_records)
 from .train import (ARMS, SAME_CLASSES, Pairs, arm_stages, first_caption, read_pairs, retrieve, run_stage,
                            said_keys, text_table)
 
@@ -267,7 +268,7 @@ def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     with atomic(path) as f: json.dump({'key': key, 'result': result, 'seconds': round(time.monotonic() - began, 1)}, f)
     return result
 
-# %% ../nbs/46_compare.ipynb #a88ae978
+# %% ../nbs/46_compare.ipynb #862138fb
 def compare_seeds(
     built: dict[str, Path],          # name → built folder, as for `columns`, with 'optical'
     sizes,                           # profile: start, image_size, optical_steps, sar_steps, batch_size, seeds
@@ -278,6 +279,8 @@ def compare_seeds(
 ) -> tuple[list[dict], dict[str, Column], dict, dict]:  # results, columns, arm → rates chosen, arm → tries
     "Tune every arm on validation, then run every arm with every seed"
     from sartext.models.starts import start
+    if 'sar' not in built:
+        raise BadInput(Problem('the profile', '', 'it draws no SAR to train on', 'give your own: comparison_real'))
     first, runs = start(sizes.start, size=sizes.image_size), Path(out)/'runs'
     def begin(): return untrained(first)
     pairs = {'sar': read_pairs(built['sar'], 'train', 'sar', first.preprocess, lambda c: not held_out(c)),

@@ -8,13 +8,14 @@ __all__ = ['ARMS', 'TRIED', 'SAME_CLASSES', 'EPOCHS', 'Stage', 'arm_stages', 'Pa
            'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir', 'last_checkpoint',
            'evaluate_dir']
 
-# %% ../nbs/45_train.ipynb #a5ce9501
+# %% ../nbs/45_train.ipynb #f4d5e91e
 import hashlib, json, math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 import numpy as np
+from . import __version__
 from .dataset.build import load
 from .records import BadInput, Caption, Problem, Record, atomic, progress, rng_for, seed_for
 
@@ -54,7 +55,7 @@ def arm_stages(
     if arm not in arms: raise ValueError(f"arm {arm!r} is unknown; use one of {ARMS + TRIED}")
     return arms[arm]
 
-# %% ../nbs/45_train.ipynb #dc42e7fc
+# %% ../nbs/45_train.ipynb #011ff05a
 @dataclass(frozen=True)
 class Pairs:
     "Pictures of one modality with the captions of each"
@@ -76,7 +77,7 @@ def read_pairs(
     import torch
     from sartext.models.starts import to_pixels
     pixels, captions, records, used = [], [], [], 0
-    for record, image in load(data, split, modality):
+    for record, image in progress(load(data, split, modality), f'read {split}'):
         own = tuple(c for c in record.captions if c.text and keep(c))
         if not own: continue
         pixels.append(to_pixels([image], preprocess)); captions.append(own); records.append(record)
@@ -341,7 +342,7 @@ def last_checkpoint(folder: str | Path) -> Path:
     run = Path(folder)/'run.json'
     return Path(folder)/json.loads(run.read_text())['checkpoint'] if run.exists() else Path(folder)
 
-# %% ../nbs/45_train.ipynb #2318bbe2
+# %% ../nbs/45_train.ipynb #c9137336
 def evaluate_dir(
     data: str | Path,             # folder written by `sartext build`
     model: str | Path,            # folder of `train_dir`, a checkpoint folder, or the name of a start ('packaged')
@@ -355,12 +356,12 @@ def evaluate_dir(
     found = start_from(str(last_checkpoint(model)) if Path(model).exists() else str(model))
     pairs = read_pairs(data, split, modality, found.preprocess)
     said = [first_caption(own) for own in pairs.captions]
-    results = retrieve(found, pairs)
-    table = recall_table([(found.name, r) for r in results.values()], said_keys(said), [c.text for c in said],
+    results, name = retrieve(found, pairs), ' → '.join([found.name, *(s['name'] for s in found.card.get('stages', ()))])
+    table = recall_table([(name, r) for r in results.values()], said_keys(said), [c.text for c in said],
                          [r.scene or r.id for r in pairs.records])
     print(table)
-    numbers = {'split': split, 'modality': modality, 'model': found.name,
-               'results': [r.summary() for r in results.values()]}
+    numbers = {'split': split, 'modality': modality, 'model': name, 'seed': found.card.get('seed'),
+               'sartext': __version__, 'results': [r.summary() for r in results.values()]}
     if out is not None:
         with atomic(out) as f: json.dump({**numbers, 'table': table.markdown()}, f, indent=1)
     return numbers
