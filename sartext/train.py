@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'TRIED', 'SAME_CLASSES', 'EPOCHS', 'Stage', 'arm_stages', 'Pairs', 'read_pairs', 'order', 'batches', 'pick',
-           'gains', 'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'run_stage', 'data_stamp',
-           'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir', 'last_checkpoint',
-           'evaluate_dir']
+           'gains', 'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'keep_memory', 'run_stage',
+           'data_stamp', 'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir',
+           'last_checkpoint', 'evaluate_dir']
 
 # %% ../nbs/45_train.ipynb #f4d5e91e
 import hashlib, json, math
@@ -166,7 +166,15 @@ def optimizer_for(parameters: Iterable, stage: Stage):
               {'params': [p for p in parameters if p.ndim < 2], 'weight_decay': 0.}]
     return torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), eps=1e-6)
 
-# %% ../nbs/45_train.ipynb #bdd1b37f
+# %% ../nbs/45_train.ipynb #6a88a5fc
+def keep_memory() -> bool:      # False where the C library is not glibc
+    "Let the C library keep freed memory for the next step instead of returning it to the system"
+    import ctypes
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError): return False       # macOS, Windows, musl
+    return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))          # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+
+# %% ../nbs/45_train.ipynb #a97cf6a6
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -183,6 +191,7 @@ def run_stage(
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
     acc = accelerator or Accelerator()
+    keep_memory()
     optimizer = optimizer_for(trainable(start.model, stage.trainable, stage.frozen_blocks), stage)
     module, optimizer = acc.prepare(contrastive(start.model, texts is not None), optimizer)
     loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
