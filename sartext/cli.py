@@ -199,7 +199,12 @@ def retrieval(
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #a159855e
+# %% ../nbs/62_cli.ipynb #09e4c515
+def _both(images, annotations) -> None:
+    "Images and annotations come together"
+    if bool(images) != bool(annotations):
+        raise typer.BadParameter('give both, or neither for simulated scenes', param_hint='--images, --annotations')
+
 @app.command()
 def reproduce(
     profile: Annotated[Size, typer.Option(help='How large.')] = Size.tiny,
@@ -211,11 +216,12 @@ def reproduce(
 ):
     "Run all stages once and write report.html."
     from sartext.reproduce import reproduce as run
+    _both(images, annotations)
     print(f'report: {run(profile.value, out, images, annotations, seed, force)}')
 
 @app.command()
 def experiments(
-    name: Annotated[str | None, typer.Argument(help='Which; default: all.')] = None,
+    name: Annotated[str | None, typer.Argument(help='Which; default: all that the given images allow.')] = None,
     profile: Annotated[Size, typer.Option(help='How large.')] = Size.tiny,
     images: Annotated[Path | None, typer.Option(help='Folder with SAR images of your own.')] = None,
     annotations: Annotated[Path | None, typer.Option(help='Their COCO file or VOC folder.')] = None,
@@ -228,5 +234,6 @@ def experiments(
     from sartext.reproduce import experiment_names, experiments as run
     if name and name not in (known := experiment_names()):
         raise typer.BadParameter(f"{name!r} is unknown; there is {', '.join(known) or 'none'}", param_hint='NAME')
+    _both(images, annotations)
     for path in run(name, profile.value, out, results, images, annotations, seed, force):
         print(f'results: {path}')

@@ -8,7 +8,7 @@ __all__ = ['OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RATES', 'TUNIN
            'training_of', 'measure', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table',
            'plot_arms', 'once', 'compare_seeds', 'rates_table', 'result_of']
 
-# %% ../nbs/46_compare.ipynb #c8f24bcb
+# %% ../nbs/46_compare.ipynb #8c481356
 import copy, hashlib, json, time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from .dataset.build import build
 from .narrate.annotation import HELD_OUT, narrate
-from .records import Caption, Record, atomic, images_of, note_images, progress, read_records, write_records
+from .records import (BadInput, Caption, Problem, Record, atomic, images_of, note_images, progress, read_records,
+                             write_records)
 from .train import (ARMS, SAME_CLASSES, Pairs, arm_stages, first_caption, read_pairs, retrieve, run_stage,
                            said_keys, text_table)
 
@@ -34,20 +35,21 @@ def tell(
     for record in records:
         yield narrate(narrate(record, seed, per_image=per_image, plans='seen'), seed, plans='held-out')
 
-# %% ../nbs/46_compare.ipynb #34ad170b
+# %% ../nbs/46_compare.ipynb #8b900105
 OPTICAL_FROM, SHIFTED_FROM = 10_000_000, 20_000_000    # first scene numbers, so that no two sets share a scene
 
 def draw_sets(
     out: str | Path,
     sizes,                        # has n_optical, n_sar, n_val, n_test, n_shifted, scene_size, workers: a profile
     seed: int = 0,
+    sar: bool = True,             # False: the SAR to train on is the user's own, see `read_own`
 ) -> dict[str, Path]:             # 'sar', 'optical', 'shifted' → records file
     "Simulate the scenes, narrate the SAR ones, and give the SAR scenes their split by number"
     from sartext.simulate import SHIFTED, WORLD, write_world
     out, kw = Path(out), dict(seed=seed, size=sizes.scene_size, workers=sizes.workers)
     n = sizes.n_sar, sizes.n_val, sizes.n_test
     splits = np.repeat(['train', 'val', 'test'], n)
-    drawn = {'sar': sum(n) and write_world(out/'sar', sum(n), world=WORLD, **kw),
+    drawn = {'sar': sar and sum(n) and write_world(out/'sar', sum(n), world=WORLD, **kw),
              'optical': write_world(out/'optical', sizes.n_optical, start=OPTICAL_FROM, optical_only=True, **kw),
              'shifted': write_world(out/'shifted', sizes.n_shifted, world=SHIFTED, start=SHIFTED_FROM, **kw)}
     drawn = {name: path for name, path in drawn.items() if path}      # a profile may leave the SAR to the user
@@ -160,7 +162,7 @@ def measure(start, column: Column, table=None) -> dict[str, list[float]]:
     found = retrieve(start, column.pairs, column.of, table)
     return {name: [round(float(v), 3) for v in r.per_image()] for name, r in found.items()}
 
-# %% ../nbs/46_compare.ipynb #4d04a170
+# %% ../nbs/46_compare.ipynb #0c57c7d6
 FACTS = 'group-positive (facts)'
 
 def level(result: dict, column: str, protocol: str = FACTS) -> float:
@@ -175,7 +177,10 @@ def tune(
 ) -> tuple[list[float], list[dict]]:                 # (rates of the stages, every try)
     "The learning rates of an arm that do best on validation"
     if arm == 'untouched': return [], []
-    tries = [{'rates': [*first, r], 'val': level(run(arm, [*first, r]), 'seen plans')} for r in rates]
+    def one(r):
+        found = run(arm, [*first, r]); n = len(found['columns']['seen plans'][FACTS])
+        return {'rates': [*first, r], 'val': level(found, 'seen plans'), 'n': n}
+    tries = [one(r) for r in rates]
     return max(tries, key=lambda t: t['val'])['rates'], tries
 
 # %% ../nbs/46_compare.ipynb #b94f702e
@@ -251,9 +256,9 @@ def plot_arms(results: Sequence[dict], tests: dict[str, Column], protocol: str =
     fig.supxlabel('mean recall, percent', fontsize=8)
     return fig
 
-# %% ../nbs/46_compare.ipynb #14520b91
-RATES = (2e-4, 5e-4, 1e-3)      # peak learning rates each arm may try
-TUNING_SEED = 1000              # its runs are used for nothing else
+# %% ../nbs/46_compare.ipynb #9f313e50
+RATES = (2e-4, 5e-4, 1e-3, 2e-3)    # peak learning rates each arm may try
+TUNING_SEED = 1000                  # its runs are used for nothing else
 
 def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     "`compute()`, read back from `path` where it was done before with the same `key`"
@@ -263,7 +268,7 @@ def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     with atomic(path) as f: json.dump({'key': key, 'result': result, 'seconds': round(time.monotonic() - began, 1)}, f)
     return result
 
-# %% ../nbs/46_compare.ipynb #022e52ea
+# %% ../nbs/46_compare.ipynb #862138fb
 def compare_seeds(
     built: dict[str, Path],          # name → built folder, as for `columns`, with 'optical'
     sizes,                           # profile: start, image_size, optical_steps, sar_steps, batch_size, seeds
@@ -274,6 +279,8 @@ def compare_seeds(
 ) -> tuple[list[dict], dict[str, Column], dict, dict]:  # results, columns, arm → rates chosen, arm → tries
     "Tune every arm on validation, then run every arm with every seed"
     from sartext.models.starts import start
+    if 'sar' not in built:
+        raise BadInput(Problem('the profile', '', 'it draws no SAR to train on', 'give your own: comparison_real'))
     first, runs = start(sizes.start, size=sizes.image_size), Path(out)/'runs'
     def begin(): return untrained(first)
     pairs = {'sar': read_pairs(built['sar'], 'train', 'sar', first.preprocess, lambda c: not held_out(c)),
@@ -288,8 +295,8 @@ def compare_seeds(
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     def run(arm, arm_rates, seed, where):
         name = f"{seed}-{arm.replace(' ', '-')}-{'-'.join(f'{r:g}' for r in arm_rates)}.json"
-        return once(runs/name, [key, arm, arm_rates, seed],
-                           lambda: run_arm(arm, begin, pairs, where, arm_rates, seed, kept, texts, **how)[2])
+        return once(runs/name, [key, arm, arm_rates, seed, list(where)],
+                    lambda: run_arm(arm, begin, pairs, where, arm_rates, seed, kept, texts, **how)[2])
     chosen, tries = {}, {}
     for arm in progress(arms, 'tuning'):
         stages = arm_stages(arm, sizes.optical_steps, sizes.sar_steps)
@@ -301,17 +308,19 @@ def compare_seeds(
         results += [run(arm, chosen[arm], seed, tests) for arm in arms]
     return results, tests, chosen, tries
 
-# %% ../nbs/46_compare.ipynb #bc58b82b
+# %% ../nbs/46_compare.ipynb #06a9ff5b
 def rates_table(chosen: dict, tries: dict) -> dict:
     "The learning rates tried for each arm, what they got on validation, and which was taken"
     last = sorted({t['rates'][-1] for own in tries.values() for t in own})
     rows = [[arm, *(next((f"{t['val']:.1f}" for t in own if t['rates'][-1] == r), '') for r in last),
              ' → '.join(f'{r:g}' for r in chosen[arm])] for arm, own in tries.items() if own]
-    return {'caption': 'Tuning: mean recall on validation (group-positive) by peak learning rate of the last stage',
+    n = {t['n'] for own in tries.values() for t in own}
+    return {'caption': 'Tuning: mean recall on validation (group-positive, one seed, '
+                       f"n = {', '.join(map(str, n))}) by peak learning rate of the last stage",
             'columns': ['arm', *(f'{r:g}' for r in last), 'taken'], 'rows': rows}
 
-# %% ../nbs/46_compare.ipynb #c4587a6c
-HOW = ('Learning rates are chosen on validation, three tries for the last stage of each arm (an arm of two stages '
+# %% ../nbs/46_compare.ipynb #66f72d34
+HOW = ('Learning rates are chosen on validation, as many tries for the last stage of each arm (an arm of two stages '
        'takes its first rate from optical only); the test is read once an arm and seed. A hit is a picture that '
        'states the same facts. Each difference has its own 95 % interval: of many, one in twenty may leave out 0 '
        'by chance.')

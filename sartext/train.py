@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'TRIED', 'SAME_CLASSES', 'EPOCHS', 'Stage', 'arm_stages', 'Pairs', 'read_pairs', 'order', 'batches', 'pick',
-           'gains', 'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'run_stage', 'data_stamp',
-           'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir', 'last_checkpoint',
-           'evaluate_dir']
+           'gains', 'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'keep_memory', 'run_stage',
+           'data_stamp', 'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir',
+           'last_checkpoint', 'evaluate_dir']
 
-# %% ../nbs/45_train.ipynb #a5ce9501
+# %% ../nbs/45_train.ipynb #f4d5e91e
 import hashlib, json, math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 import numpy as np
+from . import __version__
 from .dataset.build import load
 from .records import BadInput, Caption, Problem, Record, atomic, progress, rng_for, seed_for
 
@@ -32,10 +33,10 @@ class Stage:
     trainable: str = 'image'           # what learns: see `sartext.models.clip.trainable`
     frozen_blocks: int = 0             # lower stages of the image tower that stay as they are
 
-# %% ../nbs/45_train.ipynb #2172197c
+# %% ../nbs/45_train.ipynb #aefe9892
 ARMS = ('untouched', 'optical only', 'direct', 'direct-long', 'mixed', 'progressive')
-TRIED = ('short optical', 'same classes', 'mixed, then sar')    # other ways to spend the same steps in two stages
-SAME_CLASSES = 'optical, same classes'                          # optical pictures that show a class of the SAR set
+TRIED = ('short optical', 'same classes')       # other ways to spend the same steps in two stages
+SAME_CLASSES = 'optical, same classes'          # optical pictures that show a class of the SAR set
 
 def arm_stages(
     arm: str,             # one of `ARMS` or `TRIED`
@@ -47,16 +48,14 @@ def arm_stages(
     total = optical_steps + sar_steps
     optical, sar = (Stage(m, ((m, 1.),), n, **kw) for m, n in (('optical', optical_steps), ('sar', sar_steps)))
     both = (('optical', optical_steps/total), ('sar', sar_steps/total))
-    mixed = Stage('mixed', both, total, **kw)
-    def halves(first, steps): return [replace(first, steps=steps), replace(sar, steps=total - steps)]
+    short = [replace(optical, steps=total//4), replace(sar, steps=total - total//4)]
     arms = {'untouched': [], 'optical only': [optical], 'direct': [sar], 'direct-long': [replace(sar, steps=total)],
-            'mixed': [mixed], 'progressive': [optical, sar], 'short optical': halves(optical, total//4),
-            'same classes': [replace(optical, shares=((SAME_CLASSES, 1.),)), sar],
-            'mixed, then sar': halves(mixed, total//2)}
+            'mixed': [Stage('mixed', both, total, **kw)], 'progressive': [optical, sar], 'short optical': short,
+            'same classes': [replace(optical, shares=((SAME_CLASSES, 1.),)), sar]}
     if arm not in arms: raise ValueError(f"arm {arm!r} is unknown; use one of {ARMS + TRIED}")
     return arms[arm]
 
-# %% ../nbs/45_train.ipynb #dc42e7fc
+# %% ../nbs/45_train.ipynb #011ff05a
 @dataclass(frozen=True)
 class Pairs:
     "Pictures of one modality with the captions of each"
@@ -78,7 +77,7 @@ def read_pairs(
     import torch
     from sartext.models.starts import to_pixels
     pixels, captions, records, used = [], [], [], 0
-    for record, image in load(data, split, modality):
+    for record, image in progress(load(data, split, modality), f'read {split}'):
         own = tuple(c for c in record.captions if c.text and keep(c))
         if not own: continue
         pixels.append(to_pixels([image], preprocess)); captions.append(own); records.append(record)
@@ -167,7 +166,15 @@ def optimizer_for(parameters: Iterable, stage: Stage):
               {'params': [p for p in parameters if p.ndim < 2], 'weight_decay': 0.}]
     return torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), eps=1e-6)
 
-# %% ../nbs/45_train.ipynb #bdd1b37f
+# %% ../nbs/45_train.ipynb #6a88a5fc
+def keep_memory() -> bool:      # False where the C library is not glibc
+    "Let the C library keep freed memory for the next step instead of returning it to the system"
+    import ctypes
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError): return False       # macOS, Windows, musl
+    return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))          # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+
+# %% ../nbs/45_train.ipynb #a97cf6a6
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -184,6 +191,7 @@ def run_stage(
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
     acc = accelerator or Accelerator()
+    keep_memory()
     optimizer = optimizer_for(trainable(start.model, stage.trainable, stage.frozen_blocks), stage)
     module, optimizer = acc.prepare(contrastive(start.model, texts is not None), optimizer)
     loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
@@ -343,7 +351,7 @@ def last_checkpoint(folder: str | Path) -> Path:
     run = Path(folder)/'run.json'
     return Path(folder)/json.loads(run.read_text())['checkpoint'] if run.exists() else Path(folder)
 
-# %% ../nbs/45_train.ipynb #2318bbe2
+# %% ../nbs/45_train.ipynb #c9137336
 def evaluate_dir(
     data: str | Path,             # folder written by `sartext build`
     model: str | Path,            # folder of `train_dir`, a checkpoint folder, or the name of a start ('packaged')
@@ -357,12 +365,12 @@ def evaluate_dir(
     found = start_from(str(last_checkpoint(model)) if Path(model).exists() else str(model))
     pairs = read_pairs(data, split, modality, found.preprocess)
     said = [first_caption(own) for own in pairs.captions]
-    results = retrieve(found, pairs)
-    table = recall_table([(found.name, r) for r in results.values()], said_keys(said), [c.text for c in said],
+    results, name = retrieve(found, pairs), ' → '.join([found.name, *(s['name'] for s in found.card.get('stages', ()))])
+    table = recall_table([(name, r) for r in results.values()], said_keys(said), [c.text for c in said],
                          [r.scene or r.id for r in pairs.records])
     print(table)
-    numbers = {'split': split, 'modality': modality, 'model': found.name,
-               'results': [r.summary() for r in results.values()]}
+    numbers = {'split': split, 'modality': modality, 'model': name, 'seed': found.card.get('seed'),
+               'sartext': __version__, 'results': [r.summary() for r in results.values()]}
     if out is not None:
         with atomic(out) as f: json.dump({**numbers, 'table': table.markdown()}, f, indent=1)
     return numbers

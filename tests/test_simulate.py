@@ -34,7 +34,7 @@ def test_same_bytes_for_any_number_of_workers_and_any_process(tmp_path):
     subprocess.run([sys.executable, '-c', code], check=True, env={**os.environ, 'PYTHONHASHSEED': '5', 'OMP_NUM_THREADS': '1'})
     one, two, other = (digest(tmp_path/k) for k in ('one', 'two', 'other'))
     assert one == two == other and len(one) == 3*12 + 2
-    assert digest(tmp_path/'one') != {} and not list((tmp_path/'two').rglob('*.part'))
+    assert not list((tmp_path/'two').rglob('*.part'))
 
 
 def test_a_scene_does_not_depend_on_the_rest_of_the_run(tmp_path):
@@ -137,7 +137,6 @@ def test_scenes_differ():
 
 
 def test_shifted_world_lies_outside_the_training_world():
-    spacing = {w.name: [(low, high) for _, low, high, _ in w.layouts] for w in (WORLD, SHIFTED)}
     for i in range(40):
         s = scene(1, i, SHIFTED, 128, sar=False)
         assert not WORLD.incidence[0] <= s.sar.incidence <= WORLD.incidence[1] and s.sar.looks not in WORLD.looks
@@ -147,7 +146,6 @@ def test_shifted_world_lies_outside_the_training_world():
     for name, (low, high, _) in drawn.items():        # no training layout with the same main object has these spacings
         for other, a, b, _ in WORLD.layouts:
             if MAIN[other] == MAIN[name]: assert b < low or a > high, (name, other)
-    assert spacing
 
 
 def test_files_state_what_they_hold(tmp_path):

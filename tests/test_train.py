@@ -51,6 +51,27 @@ def test_marked_corners_survive(seed, gain, epoch):
     unmoved(world['sar'].pixels, after)
     for i, a in enumerate(after[:, 0]): assert divmod(int(a.argmax()), SIDE) == CORNERS[i % 4] and a.max() > 120
 
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(60, 400), height=st.integers(60, 400), w=st.integers(20, 56), h=st.integers(20, 56), data=st.data())
+def test_extents_stay_true(width, height, w, h, data):
+    "A box in a picture of any shape, as the model gets it: its cell, its share and its being wide or tall are as captioned"
+    from sartext.narrate.words import cell
+    x, y = data.draw(st.integers(0, width - w)), data.draw(st.integers(0, height - h))
+    a = np.zeros((height, width), np.uint8); a[y:y + h, x:x + w] = 255
+    how = starts.Preprocess(128); k = 128/max(width, height)
+    left, top = (128 - round(width*k))/2, (128 - round(height*k))/2
+    seen = starts.to_pixels([a], how)[0, 0].numpy().astype(float); picture = seen.copy()
+    picture[:int(top) + 1 if top else 0] = 0; picture[128 - int(top) - 1 if top else 128:] = 0      # without the borders
+    picture[:, :int(left) + 1 if left else 0] = 0; picture[:, 128 - int(left) - 1 if left else 128:] = 0
+    rows, cols = picture.mean(1)/255*128, picture.mean(0)/255*128        # how much of each row and column is box
+    got_w, got_h = (v.sum()/v.max() for v in (cols, rows))
+    if min(x, y, width - x - w, height - y - h) > 3/k:                   # away from the borders, which were cut off here
+        assert abs(got_w/got_h/(w/h) - 1) < .12
+        cx, cy = ((v*(np.arange(128) + .5)).sum()/v.sum() for v in (cols, rows))
+        mx, my = (cx - left)/k, (cy - top)/k
+        near = min(abs(m - n*s/3) for m, s in ((mx, width), (my, height)) for n in (1, 2)) < 2/k
+        assert near or cell(mx, my, width, height) == cell(x + w/2, y + h/2, width, height)
+
 @pytest.mark.parametrize('frozen_blocks', [0, 3])
 def test_the_model_sees_whole_pictures_where_they_were(pairs, frozen_blocks):
     "What reaches the image tower in training and in evaluation, not what the code says"
@@ -85,12 +106,13 @@ def test_each_picture_goes_with_its_own_words(pairs, monkeypatch):
 def test_same_order_in_every_arm(seed, optical, sar, n, m):
     "With one seed each arm meets the pictures of a modality in one order; longer arms only go on"
     met = {}
-    for arm in train.ARMS:
+    arms = (*train.ARMS, 'short optical')
+    for arm in arms:
         for modality in ('optical', 'sar'):
             met[arm, modality] = [x[1:] for stage in train.arm_stages(arm, optical, sar, batch_size=4)
                                   for step in train.batches(stage, {'optical': n, 'sar': m}, seed) for x in step if x[0] == modality]
     for modality, steps in (('optical', optical), ('sar', sar)):
-        runs = sorted((met[arm, modality] for arm in train.ARMS), key=len)
+        runs = sorted((met[arm, modality] for arm in arms), key=len)
         assert all(run == runs[-1][:len(run)] for run in runs)
         assert len(met['progressive', modality]) == len(met['mixed', modality]) == 4*steps
     assert len(met['direct', 'sar']) == 4*sar and not met['direct', 'optical'] and not met['optical only', 'sar']

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['freeze_batchnorm', 'trainable', 'text_tower_output', 'project_text', 'embed_images', 'embed_texts']
 
-# %% ../../nbs/31_clip.ipynb #d6192ff8
+# %% ../../nbs/31_clip.ipynb #f6d520da
 from collections.abc import Iterable, Sequence
 import numpy as np
 from .starts import Start, load_checkpoint, save_checkpoint, start
+from ..records import progress
 
 # %% ../../nbs/31_clip.ipynb #a4aacb23
 def _keep_statistics(module, inputs): module.training = False
@@ -89,7 +90,7 @@ def project_text(
     tower, name = _text_projection(model); p = getattr(tower, name)
     return pooled if p is None else p(pooled) if isinstance(p, torch.nn.Module) else pooled @ p
 
-# %% ../../nbs/31_clip.ipynb #f89d47f5
+# %% ../../nbs/31_clip.ipynb #6306a4ca
 def embed_images(
     model,
     batches: Iterable,      # float tensors (n, 3, H, W) from `normalise`
@@ -100,7 +101,8 @@ def embed_images(
     model.eval()
     try:
         with torch.inference_mode():
-            for x in batches: out.append(model.encode_image(x.to(device), normalize=True).float().cpu().numpy())
+            for x in progress(batches, 'embed'):
+                out.append(model.encode_image(x.to(device), normalize=True).float().cpu().numpy())
     finally: model.train(training)
     return np.concatenate(out) if out else np.zeros((0, 0), np.float32)
 

@@ -237,14 +237,14 @@ def prepare(cache: str | Path | None = None) -> Path:
     packaged_projection(cache)
     return cache_folder(cache)
 
-# %% ../../nbs/30_starts.ipynb #6c9c09e9
+# %% ../../nbs/30_starts.ipynb #b07ad154
 @dataclass(frozen=True)
 class Preprocess:
     "How pictures become what the image tower sees"
     size: int = 128                             # the square's side, pixels
     mean: tuple[float, ...] = (.5, .5, .5)      # a channel, of values in 0–1
     std: tuple[float, ...] = (.5, .5, .5)
-    mode: str = 'squash'                        # 'squash' or 'letterbox'
+    mode: str = 'letterbox'                     # or 'squash', where no caption speaks of shapes
     grey: bool = False                          # drop the colours of optical pictures
     def __post_init__(self):
         if self.mode not in ('squash', 'letterbox'):
