@@ -15,7 +15,7 @@ from .imagery.read import COLOURS, display_image
 from .narrate.auditing import ERRORS, SCALES, Item, Rating, Ratings, Sample, rating_of
 from .records import BadInput
 
-# %% ../nbs/50_explore.ipynb #b300bc6f
+# %% ../nbs/50_explore.ipynb #633e188b
 def _enlarged(image: np.ndarray, side: int) -> tuple:
     "PIL image of (H, W) uint8, its pixels made larger by a whole number up to `side`, and the factor"
     from PIL import Image
@@ -36,28 +36,31 @@ def picture_png(
     from PIL import Image, ImageDraw
     try: picture, factor = _enlarged(display_image(Path(images)/item.record.image), side)
     except BadInput as e:
-        picture = Image.new('RGB', (side, side//4), 'white'); text = f'{item.record.image}:\n{e.problem.reason};\n{e.problem.remedy}'
-        ImageDraw.Draw(picture).multiline_text((8, 8), text.encode('latin-1', 'replace').decode('latin-1'), fill='black')
-        boxes = False
+        picture, boxes = Image.new('RGB', (side, side//4), 'white'), False
+        text = f'{item.record.image}:\n{e.problem.reason};\n{e.problem.remedy}'.encode('latin-1', 'replace')
+        ImageDraw.Draw(picture).multiline_text((8, 8), text.decode('latin-1'), fill='black')
     pen = ImageDraw.Draw(picture)
     names = sorted({b.category for b in item.record.boxes})
     for b in item.record.boxes if boxes else ():
         corners = b.polygon or ((b.x, b.y), (b.x + b.w, b.y), (b.x + b.w, b.y + b.h), (b.x, b.y + b.h))
-        pen.polygon([(x*factor, y*factor) for x, y in corners], outline=COLOURS[names.index(b.category) % len(COLOURS)], width=2)
+        colour = COLOURS[names.index(b.category) % len(COLOURS)]
+        pen.polygon([(x*factor, y*factor) for x, y in corners], outline=colour, width=2)
     with io.BytesIO() as f: picture.save(f, 'PNG'); return f.getvalue()
 
+# %% ../nbs/50_explore.ipynb #c10ba08d
 def caption_html(item: Item) -> str:
     "The caption, what it claims, and where it comes from"
     r, c = item.record, item.caption
     def claim(f):
-        more = [f'× {f.number}' if f.number is not None else '', f'of {f.object}' if f.object else '', f'at {f.where}' if f.where else '']
+        more = [f'× {f.number}' if f.number is not None else '', f'of {f.object}' if f.object else '',
+                f'at {f.where}' if f.where else '']
         return html.escape(' '.join(filter(None, (f'{f.kind}:', f.subject, str(f.value), *more))))
     claims = ''.join(f'<li>{claim(f)}</li>' for f in c.facts)
-    spacing = f', {r.spacing:.3g} m a pixel' if r.spacing else ''
-    return (f'<p style="font-size:130%;line-height:1.4;margin:0 0 .5em">{html.escape(c.text)}</p>'
-            + (f'<details><summary>what it claims ({len(c.facts)})</summary><ul style="margin:0">{claims}</ul></details>' if claims else '')
-            + f'<p style="color:#666;margin:.5em 0">{html.escape(r.id)} · {html.escape(c.route)}, {html.escape(c.kind)}'
-              f'{" · " + html.escape(r.source) if r.source else ""}{spacing}</p>')
+    if claims: claims = f'<details><summary>what it claims ({len(c.facts)})</summary><ul>{claims}</ul></details>'
+    spacing = f'{r.spacing:.3g} m a pixel' if r.spacing else ''
+    about = ' · '.join(filter(None, (r.id, c.route, c.kind, r.source, spacing)))
+    return (f'<p style="font-size:130%;line-height:1.4;margin:0 0 .5em">{html.escape(c.text)}</p>{claims}'
+            f'<p style="opacity:.7;margin:.5em 0">{html.escape(about)}</p>')
 
 # %% ../nbs/50_explore.ipynb #9f45d216
 class Desk:
@@ -93,19 +96,22 @@ class Desk:
         place = f'{self.at + 1} of {n}' + (', rated' if self.given else '')
         return f'{place} · all {n} rated, thank you' if not self.left else f'{place} · {self.left} to go'
 
-# %% ../nbs/50_explore.ipynb #3551d7df
-def _buttons(widgets):
-    "The controls of the desk: scales, errors, note, and what moves it"
-    row = dict(description_width='7.5em')
-    scales = {k: widgets.ToggleButtons(options=[(str(v), v) for v in range(1, 6)], value=None, description=k, style={'button_width': '2.8em', **row},
-                                       tooltips=[q]*5) for k, q in SCALES.items()}
-    errors = {k: widgets.ToggleButton(value=False, description=k, tooltip=q, layout=widgets.Layout(width='auto')) for k, q in ERRORS.items()}
-    note = widgets.Text(placeholder='note (optional)', continuous_update=False, layout=widgets.Layout(width='100%'))
-    boxes = widgets.ToggleButton(value=False, description='annotation', tooltip='draw what is annotated', layout=widgets.Layout(width='auto'))
-    move = {k: widgets.Button(description=k, button_style='primary' if k == 'save' else '', layout=widgets.Layout(width='auto'))
+# %% ../nbs/50_explore.ipynb #c42c3f46
+def _controls():
+    "The controls of the desk: scales, errors, note, annotation, and what moves it"
+    import ipywidgets as w
+    marks, style = [(str(v), v) for v in range(1, 6)], {'button_width': '2.8em', 'description_width': '7.5em'}
+    def own(): return w.Layout(width='auto')
+    scales = {k: w.ToggleButtons(options=marks, value=None, description=k, style=style, tooltips=[q]*5)
+              for k, q in SCALES.items()}
+    errors = {k: w.ToggleButton(description=k, tooltip=q, layout=own()) for k, q in ERRORS.items()}
+    note = w.Text(placeholder='note (optional)', layout=w.Layout(width='100%'))
+    boxes = w.ToggleButton(description='annotation', tooltip='draw what is annotated', layout=own())
+    move = {k: w.Button(description=k, button_style='primary' if k == 'save' else '', layout=own())
             for k in ('back', 'skip', 'save')}
     return scales, errors, note, boxes, move
 
+# %% ../nbs/50_explore.ipynb #2f1d0b90
 def rating_desk(
     sample: Sample,             # as `draw_sample` gives
     images: str | Path,         # the folder the records' image paths lie below
@@ -115,10 +121,10 @@ def rating_desk(
     "A desk to rate captions at, in JupyterLab"
     import ipywidgets as widgets
     desk = Desk(sample, images, ratings_csv, rater)
-    scales, errors, note, boxes, move = _buttons(widgets)
+    scales, errors, note, boxes, move = _controls()
     picture, words, status = widgets.Image(format='png'), widgets.HTML(), widgets.HTML()
     def show(said=''):
-        picture.value = picture_png(desk.item, desk.images, boxes.value); words.value = caption_html(desk.item)
+        picture.value, words.value = picture_png(desk.item, desk.images, boxes.value), caption_html(desk.item)
         status.value = f'<b>{html.escape(said)}</b> {desk.status()}' if said else desk.status()
     def fill():
         given = desk.given
@@ -126,7 +132,8 @@ def rating_desk(
         for k, w in errors.items(): w.value = bool(given and k in given.errors)
         note.value = given.note if given else ''
     def save(_):
-        try: desk.save([k for k, w in errors.items() if w.value], note.value, **{k: w.value for k, w in scales.items()})
+        marked, marks = [k for k, w in errors.items() if w.value], {k: w.value for k, w in scales.items()}
+        try: desk.save(marked, note.value, **marks)
         except (ValueError, OSError) as e: show(f'Not saved: {e}.'); return
         fill(); show('Saved.')
     def step(by):
@@ -134,27 +141,31 @@ def rating_desk(
         return moved
     for k, act in (('save', save), ('back', step(-1)), ('skip', step(1))): move[k].on_click(act)
     boxes.observe(lambda _: show(), 'value'); fill(); show()
-    wrap = widgets.Layout(flex_flow='row wrap')
-    controls = widgets.VBox([words, *scales.values(), widgets.HTML('errors, if any'), widgets.Box(list(errors.values()), layout=wrap), note,
-                             widgets.HBox([*move.values(), boxes]), status], layout=widgets.Layout(min_width='22em', max_width='44em', margin='0 0 0 1em'))
-    ui = widgets.Box([picture, controls], layout=widgets.Layout(flex_flow='row wrap', align_items='flex-start'))
-    ui.desk, ui.parts = desk, dict(picture=picture, words=words, status=status, note=note, annotation=boxes, **scales, **errors, **move)
+    wrap = widgets.Layout(flex_flow='row wrap', align_items='flex-start')
+    marked = widgets.Box([widgets.HTML('errors, if any:'), *errors.values()], layout=wrap)
+    right = widgets.VBox([words, *scales.values(), marked, note, widgets.HBox([*move.values(), boxes]), status])
+    right.layout = widgets.Layout(width='44em', margin='0 0 0 1em')
+    ui = widgets.Box([picture, right], layout=wrap)
+    ui.desk, ui.parts = desk, {'picture': picture, 'words': words, 'status': status, 'note': note,
+                               'annotation': boxes, **scales, **errors, **move}
     return ui
 
-# %% ../nbs/50_explore.ipynb #06a186dc
+# %% ../nbs/50_explore.ipynb #5cac4466
 def desk_figure(desk: Desk, boxes: bool = True):
     "The desk as a still picture"
     import textwrap
     import matplotlib.pyplot as plt
     from PIL import Image
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3), dpi=80, layout='constrained', width_ratios=(3, 6))
-    left.imshow(np.asarray(Image.open(io.BytesIO(picture_png(desk.item, desk.images, boxes)))), interpolation='nearest'); left.axis('off')
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), dpi=80, layout='constrained', width_ratios=(3, 6))
+    left.imshow(np.asarray(Image.open(io.BytesIO(picture_png(desk.item, desk.images, boxes)))), interpolation='nearest')
+    left.axis('off')
     right.axis('off'); right.set(xlim=(0, 1), ylim=(0, 1))
     text = textwrap.fill(desk.item.caption.text, 62)
     right.text(0, 1, text, fontsize=11, va='top'); y, given = .92 - .09*(text.count('\n') + 1), desk.given
     def button(x, y, width, word, on):
         right.add_patch(plt.Rectangle((x, y - .045), width, .08, fc='#b4530a' if on else '#eee', ec='#999', lw=.6))
-        right.text(x + width/2, y - .005, word, fontsize=7.5, ha='center', va='center', color='white' if on else 'black')
+        ink = 'white' if on else 'black'
+        right.text(x + width/2, y - .005, word, fontsize=7.5, ha='center', va='center', color=ink)
     for k in SCALES:
         right.text(0, y, k, fontsize=8.5, va='center')
         for v in range(1, 6): button(.16 + .06*v, y, .05, str(v), bool(given) and getattr(given, k) == v)
@@ -164,5 +175,5 @@ def desk_figure(desk: Desk, boxes: bool = True):
         width = .03 + .0145*len(e)
         if x + width > 1: x, y = 0, y - .11
         button(x, y, width, e, bool(given) and e in given.errors); x += width + .01
-    right.text(0, .02, desk.status(), fontsize=8.5, color='#666')
+    right.text(0, y - .1, desk.status(), fontsize=8.5, color='#666', va='center')
     return fig

@@ -32,6 +32,7 @@ def test_human_captions(name, n, coloured):
     for text, times in texts.items():
         new = lines[text] = rewrite(text).text
         assert re.search(r'\w', new) and not COLOUR.search(new) and not OPTICAL.search(new) and not forbidden(new), (text, new)
+        assert not re.search(r'[A-Z]{4,}|[\U00013000-\U000144FF]', new), ('a mark or a note was left', new)
         before += times*bool(COLOUR.search(text))
         numbers = lambda s: {f for f in said(s) if f.kind == 'count'}
         things = lambda s: {f.subject for f in said(s)} - {'light', 'kind'}

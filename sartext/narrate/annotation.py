@@ -236,7 +236,7 @@ def _calls(name: str, count: int, kinds: list[Fact]) -> tuple[tuple[str, ...], l
     more = NOUNS[name].synonyms if name in NOUNS else ()
     return (*more, *more, name) if re.search(r'\d', name) and more else (spoken(name), spoken(name), *more), known
 
-# %% ../../nbs/13_annotation.ipynb #290d832a
+# %% ../../nbs/13_annotation.ipynb #adc3e7aa
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -253,8 +253,7 @@ class Draft:
         self.count = {f.subject: f.value for f in self.of('count') if f.subject in placed}
         self.kinds = [f for f in self.of('count') if f.value and f.subject not in placed]
         self.names = sorted(self.count, key=lambda n: (-self.count[n], n))     # the most numerous first
-        self.style = self.rng.choice(STYLES[self.plan.held_out])
-        self.picture = self.rng.choice(PICTURES[self.sar, self.plan.held_out])
+        self.style, self.picture = map(self.rng.choice, (STYLES[self.plan.held_out], PICTURES[self.sar, self.plan.held_out]))
         self.column = 2 if self.plan.held_out else self.rng.choice((0, 1))     # of `EXTENTS` and `RELATIONS`
         self.sizes = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}
         self.placed = False                                                    # whether sizes were told place by place

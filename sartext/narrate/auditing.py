@@ -61,7 +61,7 @@ def item_key(record: Record, caption: Caption) -> str:
 def _stratum(record, caption, by):
     return tuple(str(getattr(caption, b) if b in ('route', 'kind') else getattr(record, b)) for b in by)
 
-# %% ../../nbs/18_auditing.ipynb #27990ab6
+# %% ../../nbs/18_auditing.ipynb #70ef23e8
 def _shares(sizes: dict, n: int, least: int) -> dict:
     "How many to draw from each stratum: `least` or all it has, the rest by size, largest remainders first"
     take = {s: min(size, least) for s, size in sizes.items()}
@@ -90,10 +90,11 @@ def draw_sample(
     for r in records:
         best = {}
         for c in r.captions:
-            lot, s = seed_for(seed, r.id, c.text, 'audit'), _stratum(r, c, by)
-            if s not in best or lot < best[s][0]: best[s] = lot, c
-        for s, (lot, c) in best.items():
+            s, own = _stratum(r, c, by), seed_for(seed, r.id, c.text, 'audit')
+            if s not in best or own < best[s][0]: best[s] = own, c
+        for s, (_, c) in best.items():
             sizes[s] += 1
+            lot = seed_for(seed, r.id, *s, 'audit')         # one lot a record: many captions are no better chance
             entry = -lot, sizes.total(), Item(item_key(r, c), replace(r, captions=(c,), questions=()), s)
             push = heapq.heappush if len(heaps[s]) < max(n, least) else heapq.heappushpop
             push(heaps[s], entry)
@@ -222,7 +223,7 @@ class Ratings:
         "What `rater` has not rated yet"
         return [i for i in sample.items if (i.key, rater) not in self.all]
 
-# %% ../../nbs/18_auditing.ipynb #f0af04af
+# %% ../../nbs/18_auditing.ipynb #0afd680e
 def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> list[Rating]:
     "Ratings as RS5M's rating tool writes them: image_path, description, relevance_detail, hallucination, fluency"
     names = dict(image='image_path', caption='description', relevance='relevance_detail')
@@ -234,9 +235,9 @@ def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> li
         for d in lines:
             v = {k: d[names.get(k, k)] or '' for k in ('image', 'caption', *SCALES)}
             for k in SCALES:
-                if v[k] not in tuple('12345'):
+                if v[k] not in ('', *'12345'):
                     _refuse(path, lines.line_num, f'{k} is {v[k]!r}, not 1 to 5', 'correct it')
-                v[k] = int(v[k])
+                v[k] = int(v[k]) if v[k] else None          # one of their 500 was left out
             key = hashlib.sha256(json.dumps([v['image'], v['caption']]).encode()).hexdigest()[:12]
             res.append(Rating(key, rater, record=v['image'], source=source, route='model', kind='concise', **v))
     return res
@@ -392,8 +393,8 @@ def audit_figure(ratings: Iterable[Rating], by: str = 'route'):
     for ax in (left, right): ax.tick_params(labelsize=8); ax.spines[['top', 'right']].set_visible(False)
     return fig
 
-# %% ../../nbs/18_auditing.ipynb #6070a130
-def _md(text) -> str: return ' '.join(str(text).split()).replace('\\', '\\\\').replace('|', '\\|').replace('<', '&lt;')
+# %% ../../nbs/18_auditing.ipynb #d1288120
+def _md(text) -> str: return ' '.join(str(text).split()).replace('\\', '\\\\').replace('|', '\\|').replace('<', '&lt;').replace('[', '\\[')
 
 def _md_table(t: dict) -> str:
     rows = [t['columns'], ['---']*len(t['columns']), *t['rows']]

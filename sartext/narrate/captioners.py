@@ -28,7 +28,7 @@ def _column(names: Iterable[str], wanted: tuple[str, ...]) -> str | None:
     low = {str(n).strip().lower(): n for n in names if n is not None}
     return next((low[w] for w in wanted if w in low), None)
 
-# %% ../../nbs/15_captioners.ipynb #e8523fba
+# %% ../../nbs/15_captioners.ipynb #3817fbc1
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
     "Line number and row of a CSV, TSV or JSON lines file"
     try: text = path.read_text(encoding='utf-8-sig')
@@ -44,11 +44,13 @@ def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
             else: problems.add(path, f'line {n}', f'{str(row)[:60]!r} is no object', 'write one object a line')
         return
     head = text.split('\n', 1)[0]
-    reader = csv.DictReader(io.StringIO(text, newline=''), delimiter='\t' if head.count('\t') > head.count(',') else ',')
+    comma = '\t' if head.count('\t') > head.count(',') else ','
+    reader = csv.DictReader(io.StringIO(text, newline=''), delimiter=comma)
     try:
         for row in reader: yield reader.line_num, row
     except csv.Error as e: problems.add(path, f'line {reader.line_num}', f'not readable as CSV: {e}', 'mend the line')
 
+# %% ../../nbs/15_captioners.ipynb #53dd4202
 def read_captions(
     path: str | Path,                   # .csv, .tsv or .jsonl
     problems: Problems | None = None,   # where faults go; default: the first one is raised
@@ -65,11 +67,14 @@ def read_captions(
         name, texts = row[image], _texts(row[text])
         if not isinstance(name, str) or not name.strip():
             problems.add(path, f'line {n}, column {image!r}', f'{name!r} names no image', 'give a path')
-        elif not texts: problems.add(path, f'line {n}, column {text!r}', 'the caption is empty', 'write one or leave the line out')
-        else: found[name.strip().replace('\\', '/')] = (*found.get(name.strip().replace('\\', '/'), ()), *texts)
+        elif not texts:
+            problems.add(path, f'line {n}, column {text!r}', 'the caption is empty', 'write one or leave the line out')
+        else:
+            name = name.strip().replace('\\', '/')
+            found[name] = (*found.get(name, ()), *texts)
     return found
 
-# %% ../../nbs/15_captioners.ipynb #88c9d78f
+# %% ../../nbs/15_captioners.ipynb #1bff6870
 def given(
     captions: str | Path | Iterable[Record] | dict,  # a file as for `read_captions`, records, or image → caption(s)
     problems: Problems | None = None,
@@ -77,14 +82,16 @@ def given(
     "A captioner of the captions that came with the data"
     if isinstance(captions, (str, Path)): captions = read_captions(captions, problems)
     elif not isinstance(captions, dict):
-        captions = {r.partners['optical']: (r.optical_caption,) for r in captions if r.optical_caption and 'optical' in r.partners}
+        captions = {r.partners['optical']: (r.optical_caption,) for r in captions
+                    if r.optical_caption and 'optical' in r.partners}
     ends = {}
     for name, texts in captions.items():
         parts = PurePosixPath(name).parts[::-1]
         ends.setdefault(parts[0], []).append((parts, (texts,) if isinstance(texts, str) else tuple(texts)))
     def captioner(image: str | Path) -> tuple[str, ...]:
         parts = Path(image).parts[::-1]
-        def shared(other): return next((i for i, (a, b) in enumerate(zip(parts, other)) if a != b), min(len(parts), len(other)))
+        def shared(other):
+            return next((i for i, (a, b) in enumerate(zip(parts, other)) if a != b), min(len(parts), len(other)))
         best = sorted(ends.get(parts[0], ()), key=lambda e: -shared(e[0]))[:2]
         if not best: raise LookupError(f'{image} has no caption; give one or leave the image out')
         if len(best) == 2 and shared(best[0][0]) == shared(best[1][0]):
@@ -92,7 +99,7 @@ def given(
         return best[0][1]
     return captioner
 
-# %% ../../nbs/15_captioners.ipynb #0051903e
+# %% ../../nbs/15_captioners.ipynb #12f31bf6
 PROMPT = 'Describe this aerial image in one plain sentence. Name the objects, how many there are and where they lie.'
 
 def transformers_captioner(
@@ -110,15 +117,17 @@ def transformers_captioner(
     asked = {}
     if getattr(processor, 'chat_template', None):
         content = [{'type': 'image'}, {'type': 'text', 'text': prompt}]
-        asked['text'] = processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
+        question = [{'role': 'user', 'content': content}]
+        asked['text'] = processor.apply_chat_template(question, add_generation_prompt=True)
     def captioner(image: str | Path) -> str:
-        with Image.open(image) as im: inputs = processor(images=im.convert('RGB'), return_tensors='pt', **asked).to(device)
+        with Image.open(image) as im:
+            inputs = processor(images=im.convert('RGB'), return_tensors='pt', **asked).to(device)
         with torch.inference_mode(): out = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         start = inputs['input_ids'].shape[1] if asked else 0        # chat models repeat the question before the answer
         return ' '.join(processor.batch_decode(out[:, start:], skip_special_tokens=True)[0].split())
     return captioner
 
-# %% ../../nbs/15_captioners.ipynb #9e798013
+# %% ../../nbs/15_captioners.ipynb #13988511
 class ServerFailed(RuntimeError):
     "A model server gave no usable answer; the message is a short reason"
 
@@ -145,16 +154,19 @@ def chat(
 ) -> str:
     "The answer of an OpenAI-compatible server; the key, where one is needed, is read from OPENAI_API_KEY"
     try: import openai
-    except ImportError: raise ImportError('a model server is asked through the openai package; pip install openai') from None
+    except ImportError:
+        raise ImportError('a model server is asked through the openai package; pip install openai') from None
     def call():
-        client = openai.OpenAI(base_url=url, api_key=os.environ.get('OPENAI_API_KEY') or 'none', timeout=timeout, max_retries=0)
-        with client: return client.chat.completions.create(
-            model=model, messages=[{'role': 'user', 'content': content}], seed=seed, temperature=temperature, max_tokens=max_tokens)
+        key, asked = os.environ.get('OPENAI_API_KEY') or 'none', [{'role': 'user', 'content': content}]
+        with openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0) as client:
+            return client.chat.completions.create(model=model, messages=asked, seed=seed, temperature=temperature,
+                                                  max_tokens=max_tokens)
     try: text = _within(timeout, call).choices[0].message.content
     except openai.APITimeoutError: raise ServerFailed('timed out') from None
     except openai.APIStatusError as e: raise ServerFailed(f'HTTP {e.status_code}') from None
     except openai.APIConnectionError: raise ServerFailed('not reachable') from None
-    except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError): raise ServerFailed('no answer in the reply') from None
+    except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError):
+        raise ServerFailed('no answer in the reply') from None
     if not isinstance(text, str) or not text.strip(): raise ServerFailed('empty answer')
     return text.strip()
 

@@ -122,7 +122,7 @@ def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
         if where := side(area): yield Fact('position', 'bright area', where)
         yield Fact('proportion', 'bright area', max(5, 5*round(20*float(area.mean()))))
 
-# %% ../../nbs/19_measuring.ipynb #6f56febb
+# %% ../../nbs/19_measuring.ipynb #fd6a786d
 def contrast(image: np.ndarray, keep: np.ndarray, box: Box) -> str:
     "The one of `CONTRASTS` for a box against what lies around it"
     h, w = image.shape
@@ -144,6 +144,7 @@ def axis(image: np.ndarray, box: Box) -> str | None:
     smooth = (a + np.pad(a, 1, 'edge')[:-2, 1:-1] + np.pad(a, 1, 'edge')[2:, 1:-1]
               + np.pad(a, 1, 'edge')[1:-1, :-2] + np.pad(a, 1, 'edge')[1:-1, 2:])/5
     low, high = np.percentile(smooth, (10, 95))
+    low = min(low, float(np.median(image)))              # a box that its object fills has no dark part
     parts, n = label(smooth > low + .35*(high - low), np.ones((3, 3)))
     if not n: return None
     piece = parts == 1 + np.bincount(parts.ravel())[1:].argmax()

@@ -132,7 +132,7 @@ def mask_plans(kind: str,            # 'concise' or 'complex'
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
     return tuple(p for p in MASK_PLANS.values() if p.kind == kind and p.held_out in wanted[plans])
 
-# %% ../../nbs/14_segmentation.ipynb #0790eb36
+# %% ../../nbs/14_segmentation.ipynb #31061c95
 @dataclass
 class MaskDraft:
     "A caption being written from a mask"
@@ -147,38 +147,38 @@ class MaskDraft:
         self.style = self.rng.choice(STYLES[self.plan.held_out])
         self.picture = self.rng.choice(PICTURES[self.sar, self.plan.held_out])
         self.column = 2 if self.plan.held_out else self.rng.choice((0, 1))       # of `MASS`
-        placed = {f.subject for f in self.of('position') if f.number}              # what boxes hold; other counts are kinds of it
-        self.count = {f.subject: f.value for f in self.of('count') if isinstance(f.value, int) and f.value and f.subject in placed}
+        # what boxes hold; other counts are kinds of it
+        placed = {f.subject for f in self.of('position') if f.number}
+        self.count = {f.subject: f.value for f in self.of('count') if isinstance(f.value, int) and f.value
+            and f.subject in placed}
         self.names = sorted(self.count, key=lambda n: (-self.count[n], n))
         whole = [f for f in self.of('proportion') if isinstance(f.value, int)]
         self.percent = {f.subject: f.value for f in whole}
         self.open = self.percent.pop('unlabelled', 0)
         first = {f.subject for f in self.of('proportion') if f.value in ('most', 'largest')}
-        ground = sorted((n for n in self.percent if n not in NOUNS or NOUNS[n].scale != 'object'), key=lambda n: (-self.percent[n], n not in first, n))
+        ground = sorted((n for n in self.percent if n not in NOUNS or NOUNS[n].scale != 'object'),
+            key=lambda n: (-self.percent[n], n not in first, n))
         self.covers = [n for n in ground if n not in self.count]                 # a harbor with boxes is an object
         self.objects = [*self.names, *sorted(n for n in self.percent if n not in ground and n not in self.count)]
-        self.case = 'none' if 'change' in self.percent else ('objects', 'one', 'many', 'kinds')[min(len(self.covers), 3)]
+        self.case = 'none' if 'change' in self.percent else ('objects', 'one', 'many', 'kinds')[min(len(self.covers),
+            3)]
         self.whole = self.rng.choice(('mostly', 'mainly')) if not self.plan.held_out else 'for the most part'
         self.shaped = set()                                                      # covers whose place or shape was told
 
     def of(self, kind: str, subject: str | None = None) -> list[Fact]:
-        "The facts of a kind, of one subject"
         return [f for f in self.facts if f.kind == kind and subject in (None, f.subject)]
     def say(self, text: str, rule: str, *facts: Fact) -> str:
-        "Note that `text` states `facts` by `rule`"
         self.said += facts; self.rules.append(rule)
         return text
     def at(self, where: str) -> str:
-        "The cell in the chosen style"
         return place(where, self.style)
     def find(self, kind: str, subject: str, *values) -> Fact | None:
-        "The fact of a kind and subject that has one of the values"
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-def _verb(name: str, one: str, many: str) -> str: return many if cover_words(name).plural else one
-
-# %% ../../nbs/14_segmentation.ipynb #c3a2e786
+# %% ../../nbs/14_segmentation.ipynb #74fa0e4a
 _NAMED = 4
+
+def _verb(name: str, one: str, many: str) -> str: return many if cover_words(name).plural else one
 
 def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
     "The covers told with their share, and those only named"
@@ -187,14 +187,19 @@ def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
 
 def _share(d: MaskDraft, name: str) -> str:
     "'43 percent', with its fact noted"
-    return d.say(percent_words(d.percent[name]), 'share', Fact('proportion', name, d.percent[name]))
+    # 99.5 and more, beside something else
+    almost = d.percent[name] == 100 and (len(d.covers) > 1 or d.objects or d.open)
+    return d.say('more than 99 percent' if almost else percent_words(d.percent[name]), 'share', Fact('proportion',
+        name, d.percent[name]))
 
 def _smaller(d: MaskDraft, names: list[str]) -> list[str]:
     "['smaller shares of trees and wetland']"
     if not names: return []
     some = 'a smaller share' if len(names) == 1 else 'smaller shares'
-    return [d.say(f'{some} of {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n, True) for n in names))]
+    return [d.say(f'{some} of {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
+        True) for n in names))]
 
+# %% ../../nbs/14_segmentation.ipynb #6a6fdf5b
 def _amounts(d: MaskDraft) -> str:
     "'60 percent water, 25 percent cropland and smaller shares of …'"
     told, rest = _told(d)
@@ -223,9 +228,11 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #b05740ec
-MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side', 'in the right part', 'toward the right'),
-        'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half', 'in the lower part', 'toward the bottom'),
+# %% ../../nbs/14_segmentation.ipynb #e563650a
+MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
+    'in the right part', 'toward the right'),
+        'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
+            'in the lower part', 'toward the bottom'),
         'center': ('around the center', 'in the central part', 'toward the middle'),
         'top left': ('in the upper left', 'in the upper left part', 'toward the upper left corner'),
         'top right': ('in the upper right', 'in the upper right part', 'toward the upper right corner'),
@@ -243,7 +250,8 @@ def _band_words(d: MaskDraft, name: str) -> str:
 
 def _cells_of(d: MaskDraft, name: str) -> list[tuple[str, int]]:
     "Cells with the number of patches in each"
-    return sorted(((f.value, f.number) for f in d.of('position', name) if f.number), key=lambda c: (-c[1], CELLS.index(c[0])))
+    return sorted(((f.value, f.number) for f in d.of('position', name) if f.number), key=lambda c: (-c[1],
+        CELLS.index(c[0])))
 
 def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
     "'one at the top left and the other at the center', 'all at the top left'"
@@ -258,21 +266,24 @@ def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     patches, placed = d.find('relation', name, 'patches'), tuple(f for f in d.of('position', name) if f.number)
     if f := d.find('relation', name, 'crossing'): return 'crossing', f'from {f.where}', (f,)
     if (f := d.find('relation', name, 'elongated')): return 'long', f'from {f.where}', (f, *placed)
-    if placed and patches: return ('one', d.at(at[0][0]), placed) if patches.number == 1 else ('few', _series(d, at), (patches, *placed))
+    if placed and patches:
+        return ('one', d.at(at[0][0]), placed) if patches.number == 1 else ('few', _series(d, at), (patches, *placed))
     if f := d.find('relation', name, 'scattered'): return 'scattered', '', (f,)
     f = next((f for f in d.of('position', name) if f.value in MASS), None)
-    if f and f.value == 'throughout': return ('all', MASS['throughout'][d.column], (f,)) if d.percent[name] < 80 else ('', '', ())
+    if f and f.value == 'throughout':
+        return ('all', MASS['throughout'][d.column], (f,)) if d.percent[name] < 80 else ('', '', ())
     if f and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
     return '', '', ()
 
-# %% ../../nbs/14_segmentation.ipynb #dc299471
+# %% ../../nbs/14_segmentation.ipynb #b2484944
 def _item(d: MaskDraft, name: str) -> str:
     "A cover as a noun phrase: 'two patches of trees, one at the top left and the other at the center'"
     kind, words, facts = _shape(d, name); w = cover_words(name)
     d.say('', f'shape:{kind or "plain"}', Fact('presence', name, True), *facts); d.shaped.add(name)
     at = _cells_of(d, name)
     if kind == 'crossing': return f'{_a(_band_words(d, name))} crossing {words}'
-    if kind == 'long': return f'{_a(_band_words(d, name))} stretching {words}' + (f' {d.at(at[0][0])}' if len(at) == 1 else '')
+    if kind == 'long':
+        return f'{_a(_band_words(d, name))} stretching {words}' + (f' {d.at(at[0][0])}' if len(at) == 1 else '')
     if kind == 'one': return f'{_a(w.regions[0])} {words}'
     if kind == 'few': return f'{number_word(sum(n for _, n in at))} {w.regions[1]}, {words}'
     if kind == 'scattered': return f'scattered {w.regions[1]}'
@@ -284,14 +295,15 @@ def _clause(d: MaskDraft, name: str) -> str:
     if not kind: return ''
     d.say('', f'shape:{kind}', *facts); d.shaped.add(name); at = _cells_of(d, name)
     if kind == 'crossing': return f'{_a(_band_words(d, name))} crosses the picture {words}'
-    if kind == 'long': return f'{_a(_band_words(d, name))} stretches {words}' + (f' {d.at(at[0][0])}' if len(at) == 1 else '')
+    if kind == 'long':
+        return f'{_a(_band_words(d, name))} stretches {words}' + (f' {d.at(at[0][0])}' if len(at) == 1 else '')
     if kind == 'one': return f'{_a(w.regions[0])} lies {words}'
     if kind == 'few': return f'there are {number_word(sum(n for _, n in at))} {w.regions[1]}, {words}'
     if kind == 'scattered': return f'{w.regions[1]} are scattered over the picture'
     if kind == 'all': return f"the {w.said} {_verb(name, 'is', 'are')} found {words}"
     return f"the {w.said} {_verb(name, 'lies', 'lie')} {d.whole} {words}"
 
-# %% ../../nbs/14_segmentation.ipynb #d8002d9f
+# %% ../../nbs/14_segmentation.ipynb #a0ace96d
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -303,7 +315,8 @@ def _main(d: MaskDraft) -> str:
     most = d.find('proportion', name, 'most', 'largest')
     if len(d.covers) == 1 or most is None:
         alone = d.percent[name] == 100 and not d.objects and not d.open
-        return d.say(f'nothing but {said}' if alone else said, 'main', Fact('proportion', name, 100) if alone else Fact('presence', name, True))
+        return d.say(f'nothing but {said}' if alone else said, 'main', Fact('proportion', name, 100) if alone
+            else Fact('presence', name, True))
     d.say('', 'main', most)
     return f'{d.rng.choice(("mostly", "mainly"))} {said}' if most.value == 'most' else f'{said} above all'
 
@@ -311,7 +324,8 @@ def _main_covers(d: MaskDraft) -> str:
     "'water covers most of the picture'"
     name = d.covers[0]; most = d.find('proportion', name, 'most', 'largest')
     if most is None or len(d.covers) == 1:
-        share = d.say('all', 'share', Fact('proportion', name, 100)) if d.percent[name] == 100 and not d.objects else _share(d, name)
+        share = d.say('all', 'share', Fact('proportion', name,
+            100)) if d.percent[name] == 100 and not d.objects else _share(d, name)
         return f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {share} of the {d.picture}"
     part = 'most' if most.value == 'most' else 'the largest part'
     return d.say(f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {part} of the {d.picture}", 'main', most)
@@ -319,27 +333,31 @@ def _main_covers(d: MaskDraft) -> str:
 def _rest(d: MaskDraft) -> str:
     "', with a patch of trees at the top left and a road crossing from left to right'"
     names = d.covers[1:1 + _ITEMS]
-    items = sorted((_item(d, n) for n in names), key=lambda i: ',' in i)          # what has commas of its own comes last
+    # what has commas of its own comes last
+    items = sorted((_item(d, n) for n in names), key=lambda i: ',' in i)
     more = len(d.covers) - 1 - len(names)
     mark = ';' if any(',' in i for i in items[:-1]) else ',' if len(items) > 2 and ',' in items[-1] else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
+# %% ../../nbs/14_segmentation.ipynb #d217f870
 def _where(d: MaskDraft) -> str:
     "Clauses on places and shapes, at most three"
     clauses = []
     if f := _shore(d):
-        side = f.where if ' ' not in f.where else {'top': 'upper', 'bottom': 'lower'}[f.where.split()[0]] + ' ' + f.where.split()[1]
+        side = f.where if ' ' not in f.where else {'top': 'upper',
+            'bottom': 'lower'}[f.where.split()[0]] + ' ' + f.where.split()[1]
         clauses.append(d.say(f'the water lies on the {side} side of the shore', 'coast', f)); d.shaped.add('water')
     for name in (*d.covers[1:], d.covers[0]):
         if len(clauses) < 3 and name not in d.shaped and (c := _clause(d, name)): clauses.append(c)
     return '; '.join(clauses)
 
-# %% ../../nbs/14_segmentation.ipynb #66912f49
+# %% ../../nbs/14_segmentation.ipynb #99191d06
 def _object(d: MaskDraft, name: str) -> str:
     "'three ships', 'a ship at the top left', 'several ships'"
     if n := d.count.get(name):
-        return d.say(_a(spoken(name)) if n == 1 else f'{number_word(n)} {plural(spoken(name))}', 'count', Fact('count', name, n))
+        return d.say(_a(spoken(name)) if n == 1 else f'{number_word(n)} {plural(spoken(name))}', 'count',
+            Fact('count', name, n))
     there, patches = Fact('presence', name, True), d.find('relation', name, 'patches')
     if f := d.find('count', name, 'several'): return d.say(f'several {plural(name)}', 'count:vague', there, f)
     if patches and patches.number == 1 and (at := _cells_of(d, name)):
@@ -349,17 +367,20 @@ def _object(d: MaskDraft, name: str) -> str:
 def _objects(d: MaskDraft) -> str:
     "', and three ships'"
     items = [_object(d, n) for n in d.objects]
-    return f', {d.rng.choice(("together with", "plus")) if not d.plan.held_out else "as well as"} {and_list(items)}' if items else ''
+    link = 'as well as' if d.plan.held_out else d.rng.choice(('together with', 'plus'))
+    return f', {link} {and_list(items)}' if items else ''
 
 def _neighbour(d: MaskDraft) -> str:
-    "What a cover borders on or is surrounded by: the largest that has something to say, where that is no matter of course"
+    "What the largest cover that has something to say borders on or is surrounded by"
     if len(d.covers) < 3: return ''
     for value in ('surrounded by', 'borders on'):
         for name in d.covers[1:]:
             f = d.find('relation', name, value)
-            if not f or d.percent.get(f.object, 100) >= 80 or f.object in d.objects: continue    # all borders on what is all around
+            # all borders on what is all around
+            if not f or d.percent.get(f.object, 100) >= 80 or f.object in d.objects: continue
             said, other = cover_words(name).said, cover_words(f.object).said
-            verb = _verb(name, 'is', 'are') + ' surrounded by' if value == 'surrounded by' else _verb(name, 'borders', 'border') + ' on'
+            verb = _verb(name, 'is', 'are') + ' surrounded by' if value == 'surrounded by' else _verb(name,
+                'borders', 'border') + ' on'
             return d.say(f'the {said} {verb} {other}', 'neighbour', f)
     return ''
 
@@ -368,10 +389,11 @@ def _around(d: MaskDraft) -> str:
     items = [_object(d, n) for n in d.objects]
     one = len(items) == 1 and (d.count.get(d.objects[0]) == 1 or items[0].startswith(('a ', 'an ')))
     be = 'is' if one else 'are'
-    objects = items and (f'there {be} {and_list(items)}', f'{and_list(items)} {be} visible', f'{and_list(items)} can be made out')[d.column]
+    objects = items and (f'there {be} {and_list(items)}', f'{and_list(items)} {be} visible',
+        f'{and_list(items)} can be made out')[d.column]
     return '; '.join(filter(None, (objects, _neighbour(d))))
 
-# %% ../../nbs/14_segmentation.ipynb #5c78cdf2
+# %% ../../nbs/14_segmentation.ipynb #84325ea8
 def _change(d: MaskDraft) -> str:
     "The changed share"
     return _share(d, 'change')
@@ -389,33 +411,42 @@ def _patch_clause(d: MaskDraft) -> str:
     kind = 'main areas' if f.value == 'main patches' else 'areas'
     if f.number < 2: return ''
     facts = tuple(p for p in d.of('position', 'change') if p.number)
-    return d.say(f'the change lies in {number_word(f.number)} {kind}' + (f', {_series(d, _cells_of(d, "change"))}' if facts else ''), 'change:patches', f, *facts)
+    return d.say(f'the change lies in {number_word(f.number)} {kind}' + (f', {_series(d, _cells_of(d, "change"))}'
+        if facts else ''), 'change:patches', f, *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #af75af11
+# %% ../../nbs/14_segmentation.ipynb #ac6a6038
 def _tone(d: MaskDraft, f: Fact) -> str:
     said = cover_words(f.subject).said
-    return d.say(f"the {said} {_verb(f.subject, 'appears', 'appear') if not d.plan.held_out else _verb(f.subject, 'looks', 'look')} {f.value}", 'measured:tone', f)
+    verb = _verb(f.subject, 'looks', 'look') if d.plan.held_out else _verb(f.subject, 'appears', 'appear')
+    return d.say(f'the {said} {verb} {f.value}', 'measured:tone', f)
 
 def _contrast(d: MaskDraft, f: Fact, again: bool = False) -> str:
     a, b = cover_words(f.subject).said, cover_words(f.object).said
     by = f'about {f.number} dB' if f.number else 'clearly'
-    return d.say(f"{'' if again else f'the {a} '}{_verb(f.subject, 'is', 'are')} {by} darker than the {b}", 'measured:contrast', f)
+    return d.say(f"{'' if again else f'the {a} '}{_verb(f.subject, 'is', 'are')} {by} darker than the {b}",
+        'measured:contrast', f)
 
 def _bright_points(d: MaskDraft, f: Fact) -> str:
-    return d.say(f"{f.value} {'stand out in' if not d.plan.held_out else 'rise from'} the {cover_words(f.subject).said}", 'measured:points', f)
+    verb = 'rise from' if d.plan.held_out else 'stand out in'
+    return d.say(f'{f.value} {verb} the {cover_words(f.subject).said}', 'measured:points', f)
 
 def _scattering(d: MaskDraft) -> str:
     "Up to two clauses on what was measured"
     if d.case == 'none':
         f = d.find('scattering', 'change', 'darker than before', 'brighter than before')
-        if f: return d.say(f"the changed ground is {f'about {f.number} dB ' if f.number else 'clearly '}{f.value}", 'measured:change', f)
+        if f:
+            return d.say(f"the changed ground is {f'about {f.number} dB ' if f.number else 'clearly '}{f.value}",
+                'measured:change', f)
     order = {n: i for i, n in enumerate(d.covers)}
-    facts = [f for f in d.of('scattering') if f.subject in order and (f.object is None or f.object in order) and 'before' not in str(f.value)]
-    tones = sorted((f for f in facts if f.object is None and 'points' not in f.value), key=lambda f: (-f.value.count(' '), order[f.subject]))
+    facts = [f for f in d.of('scattering') if f.subject in order and (f.object is None or f.object in order)
+        and 'before' not in str(f.value)]
+    tones = sorted((f for f in facts if f.object is None and 'points' not in f.value),
+        key=lambda f: (-f.value.count(' '), order[f.subject]))
     pairs = sorted((f for f in facts if f.object), key=lambda f: (order[f.subject] + order[f.object], -(f.number or 0)))
     points = [f for f in facts if f.object is None and 'points' in f.value]
     known = {f.subject for f in tones[:1]}
-    pairs = [f for f in pairs if f.number or f.subject not in known and f.object not in known]    # 'dark' and 'clearly darker' say the same
+    # 'dark' and 'clearly darker' say the same
+    pairs = [f for f in pairs if f.number or f.subject not in known and f.object not in known]
     told, same = [_tone(d, f) for f in tones[:1]], [f for f in pairs if tones and f.subject == tones[0].subject]
     if same: told[0] += ' and ' + _contrast(d, same[0], again=True)
     told += [_bright_points(d, f) for f in points[:1]]
@@ -423,11 +454,13 @@ def _scattering(d: MaskDraft) -> str:
     if len(told) < 2: told += [_tone(d, f) for f in tones[1:2]]
     return '; '.join(told)
 
-# %% ../../nbs/14_segmentation.ipynb #51154c4e
+# %% ../../nbs/14_segmentation.ipynb #580e6d3d
 MASK_SLOTS = {
-    'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main' else 'the area' if d.plan.id == 'mx-in' else ''),
+    'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
+        else 'the area' if d.plan.id == 'mx-in' else ''),
     'things': lambda d: and_list([_object(d, n) for n in d.objects]),
-    'be_main': lambda d: f"{_verb(d.covers[0], 'is', 'are')} {_main(d)}", 'shares_are': _shares_are, 'open': _open, 'main': _main, 'main_covers': _main_covers, 'rest': _rest, 'where': _where,
+    'be_main': lambda d: f"{_verb(d.covers[0], 'is', 'are')} {_main(d)}", 'shares_are': _shares_are, 'open': _open,
+        'main': _main, 'main_covers': _main_covers, 'rest': _rest, 'where': _where,
     'objects': _objects, 'around': _around, 'change': _change, 'change_at': _change_at, 'patches': _patch_clause,
     'scattering': _scattering, 'frame': _frame, 'picture': lambda d: d.picture, 'a_picture': lambda d: _a(d.picture)}
 
@@ -436,12 +469,14 @@ def _filled(template: str, d: MaskDraft) -> str:
     def slot(m):
         text = MASK_SLOTS[m[1].lower()](d)
         if m[1][0].islower(): return text
-        if (n := re.match(r'(\d+)(?= )', text)): text = number_word(int(n[1]), limit=999) + text[n.end():]   # no digits at the start
+        # no digits at the start
+        if (n := re.match(r'(\d+)(?= )', text)): text = number_word(int(n[1]), limit=999) + text[n.end():]
         return text[:1].upper() + text[1:]
     text = re.sub(r'\{(\w+)\}', slot, template)
     return text if re.match(r'[\w“]', text) else ''
 
-_ONLY = {'concise': ('The {picture} shows {things}{open}.',), 'complex': ('{Frame} shows {things}{open}.',)}   # objects, no cover
+# objects, no cover
+_ONLY = {'concise': ('The {picture} shows {things}{open}.',), 'complex': ('{Frame} shows {things}{open}.',)}
 
 def compose_mask(
     record: Record,
@@ -451,10 +486,12 @@ def compose_mask(
 ) -> Caption:
     "The caption of `record` by `plan`"
     d = MaskDraft(plan, facts, metadata_facts(record), rng, record.modality == 'sar')
-    text = ' '.join(filter(None, (_filled(t, d) for t in (_ONLY[plan.kind] if d.case == 'objects' else getattr(plan, d.case)))))
-    return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}', *dict.fromkeys(d.rules)))
+    text = ' '.join(filter(None, (_filled(t, d) for t in (_ONLY[plan.kind] if d.case == 'objects' else getattr(plan,
+        d.case)))))
+    return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}',
+        *dict.fromkeys(d.rules)))
 
-# %% ../../nbs/14_segmentation.ipynb #ab5093cb
+# %% ../../nbs/14_segmentation.ipynb #3275a7a6
 def _raster(record: Record, path: Path) -> Raster:
     "The picture; what the record says of its quantity does not hold for an 8-bit copy of it"
     return read_image(path, quantity=record.sar.quantity if _by_rasterio(path) else None)
@@ -465,15 +502,18 @@ def facts_of(record: Record, images: str | Path, problems: Problems | None = Non
     if not record.mask or not record.mask_classes: return ()
     try: mask = read_mask(folder/record.mask); facts = mask_facts(record, mask)
     except BadInput as e: p = e.problem; problems.add(p.file, p.place, p.reason, p.remedy); return ()
-    except ValueError as e: problems.add(folder/record.mask, '', str(e).split('; ')[0], 'give the mask of this image'); return ()
+    except ValueError as e:
+        problems.add(folder/record.mask, '', str(e).split('; ')[0], 'give the mask of this image'); return ()
     measured = ()
     if record.modality == 'sar':
         try:
             before = _raster(record, folder/record.partners['before']) if 'before' in record.partners else None
             measured = scattering_facts(record, _raster(record, folder/record.image), mask, before)
-        except BadInput as e: p = e.problem; problems.add(p.file, p.place, p.reason, f'{p.remedy}; captions go without measured facts')
+        except BadInput as e:
+            p = e.problem; problems.add(p.file, p.place, p.reason, f'{p.remedy}; captions go without measured facts')
     return (*facts, *measured, *box_facts(record))
 
+# %% ../../nbs/14_segmentation.ipynb #c44e29f3
 def narrate_mask(
     record: Record,
     images: str | Path,                                 # folder that the record's paths are relative to
@@ -483,9 +523,10 @@ def narrate_mask(
     plans: str = 'all',                                 # 'seen', 'held-out' or 'all'
     problems: Problems | None = None,                   # where faults go; default: the first one is raised
 ) -> Record:
-    "`record` with captions written from its mask and picture; unchanged where it has no mask or nothing on it is labelled"
+    "`record` with captions written from its mask and picture; unchanged where nothing is labelled"
     if per_image < 1: raise ValueError(f'per_image is {per_image}; give 1 or more')
-    allowed, facts, captions = {k: mask_plans(k, plans) for k in kinds}, facts_of(record, images, problems), list(record.captions)
+    allowed, facts, captions = {k: mask_plans(k, plans) for k in kinds}, facts_of(record, images,
+        problems), list(record.captions)
     if not any(f.kind == 'proportion' and f.subject != 'unlabelled' for f in facts): return record
     for kind, choice in allowed.items():
         rng, texts = rng_for(seed, record.id, 'sa2c', kind, plans), []

@@ -15,8 +15,9 @@ import numpy as np
 from ..records import BadInput, Problem, Problems, Record, Sar, atomic
 from ..imagery.read import _by_rasterio, _rasterio, check_image, image_kind, image_size, open_image
 
-# %% ../../nbs/07_masks.ipynb #039c8d31
-UNLABELLED = ('unlabelled', 'unlabeled', 'no data', 'nodata', 'no-data', 'ignore', 'ignored', 'void', 'unknown', 'background', '')
+# %% ../../nbs/07_masks.ipynb #43bfcffa
+UNLABELLED = ('unlabelled', 'unlabeled', 'no data', 'nodata', 'no-data', 'ignore', 'ignored', 'void', 'unknown',
+    'background', '')
 
 @dataclass(frozen=True)
 class ClassTable:
@@ -43,7 +44,7 @@ def class_name(name: str) -> str:
     low = name if re.search(r'\d', name) or name.isupper() and len(name) > 1 else name.lower()
     return '' if name.lower() in UNLABELLED else low
 
-# %% ../../nbs/07_masks.ipynb #16b58cdd
+# %% ../../nbs/07_masks.ipynb #d9dce9a0
 _BYTE = r'(\d{1,3})'
 _KEY = re.compile(rf'''\s*["'(\[]*(?:\#([0-9a-fA-F]{{6}})|{_BYTE}\s*[,; ]\s*{_BYTE}\s*[,; ]\s*{_BYTE}(?!\d)|(-?\d+))'''
                   r'''["')\]]*\s*(?:[,;:=\t ]\s*|$)(.*)''')
@@ -51,14 +52,18 @@ _KEY = re.compile(rf'''\s*["'(\[]*(?:\#([0-9a-fA-F]{{6}})|{_BYTE}\s*[,; ]\s*{_BY
 def _entry(file, place, text: str) -> tuple[int | tuple, str]:
     "Value or colour, and name, of one line"
     m = _KEY.fullmatch(text)
-    if not m: _refuse(file, place, f'{text.strip()[:60]!r} begins with neither a value nor a colour', "write '1,water' or '#00ffff,oil spill'")
+    if not m:
+        _refuse(file, place, f'{text.strip()[:60]!r} begins with neither a value nor a colour',
+            "write '1,water' or '#00ffff,oil spill'")
     hexed, r, g, b, value, name = m.groups()
     key = int(value) if value else tuple(bytes.fromhex(hexed)) if hexed else (int(r), int(g), int(b))
-    if isinstance(key, tuple) and max(key) > 255: _refuse(file, place, f'colour {key} has a value above 255', 'give red, green and blue, 0 to 255')
-    columns = next(csv.reader([name], delimiter=next((d for d in ',;\t' if d in name), ',')))    # more may follow: a colour to show it in
+    if isinstance(key, tuple) and max(key) > 255:
+        _refuse(file, place, f'colour {key} has a value above 255', 'give red, green and blue, 0 to 255')
+    # more may follow: a colour to show it in
+    columns = next(csv.reader([name], delimiter=next((d for d in ',;\t' if d in name), ',')))
     return key, class_name(columns[0] if columns else '')
 
-# %% ../../nbs/07_masks.ipynb #39fc2b18
+# %% ../../nbs/07_masks.ipynb #70d9374e
 def _lines(file, text: str) -> Iterator[tuple[str, str]]:
     "Place and text of each entry of a class table"
     if Path(file).suffix.lower() != '.json':
@@ -77,18 +82,21 @@ def read_classes(path: str | Path) -> ClassTable:
     "The class table in a CSV, text or JSON file"
     try: text = Path(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError: _refuse(path, '', 'not UTF-8 text', 'save the class table as UTF-8')
-    except OSError as e: _refuse(path, '', f'cannot be read: {e.strerror}', 'give the file that says what the classes are')
+    except OSError as e:
+        _refuse(path, '', f'cannot be read: {e.strerror}', 'give the file that says what the classes are')
     found = {}
     for place, line in _lines(path, text):
         key, name = _entry(path, place, line)
         if found.setdefault(key, name) != name:
-            _refuse(path, place, f'{key} is {found[key] or "unlabelled"!r} and {name or "unlabelled"!r}', 'give it one name')
+            _refuse(path, place, f'{key} is {found[key] or "unlabelled"!r} and {name or "unlabelled"!r}',
+                'give it one name')
     values, colours = ({k: v for k, v in found.items() if isinstance(k, t)} for t in (int, tuple))
-    if values and colours: _refuse(path, '', f'{len(values)} values and {len(colours)} colours', 'give the one or the other')
+    if values and colours:
+        _refuse(path, '', f'{len(values)} values and {len(colours)} colours', 'give the one or the other')
     if not any(found.values()): _refuse(path, '', 'no class is named', "write one class a line: '1,water'")
     return ClassTable(str(path), values, colours)
 
-# %% ../../nbs/07_masks.ipynb #5add3885
+# %% ../../nbs/07_masks.ipynb #f340a0a3
 def _mask_pixels(path) -> np.ndarray:
     "(H, W) whole numbers of an index mask, or (H, W, 3) uint8 of a colour mask; what is neither is refused"
     if image_kind(path) == 'JPEG':
@@ -97,26 +105,31 @@ def _mask_pixels(path) -> np.ndarray:
         with _rasterio(path) as source: bands = source.read()
         if bands.dtype.kind == 'f':
             whole = np.where(np.isfinite(bands), bands, -32768)                  # a hole becomes a value nobody names
-            if (whole != np.rint(whole)).any(): _refuse(path, '', 'holds fractions, not class numbers', 'give the mask, not an image')
+            if (whole != np.rint(whole)).any():
+                _refuse(path, '', 'holds fractions, not class numbers', 'give the mask, not an image')
             bands = whole.astype(np.int64)
-        elif bands.dtype.kind not in 'iu': _refuse(path, '', f'holds {bands.dtype}, not class numbers', 'give the mask, not an image')
+        elif bands.dtype.kind not in 'iu':
+            _refuse(path, '', f'holds {bands.dtype}, not class numbers', 'give the mask, not an image')
     else:
         with open_image(path) as image:
             if image.mode not in ('P', 'L', '1', 'RGB'): image = image.convert('RGB')
             bands = np.asarray(image); bands = bands[None] if bands.ndim == 2 else bands.transpose(2, 0, 1)
     if len(bands) == 1: return bands[0].astype(np.int64)
     if len(bands) == 4: bands = bands[:3]
-    if len(bands) != 3 or bands.dtype != np.uint8: _refuse(path, '', f'{len(bands)} bands of {bands.dtype}', 'give one band of class numbers, or an RGB mask')
+    if len(bands) != 3 or bands.dtype != np.uint8:
+        _refuse(path, '', f'{len(bands)} bands of {bands.dtype}', 'give one band of class numbers, or an RGB mask')
     equal = (bands[0] == bands[1]).all() and (bands[1] == bands[2]).all()
     return bands[0].astype(np.int64) if equal else bands.transpose(1, 2, 0)
 
 def read_mask(path: str | Path) -> np.ndarray:  # (H, W) int64
     "The class numbers of an index mask"
     pixels = _mask_pixels(path)
-    if pixels.ndim == 3: _refuse(path, '', 'a colour mask where an index mask is needed', 'read the folder with read_masks, which converts it')
+    if pixels.ndim == 3:
+        _refuse(path, '', 'a colour mask where an index mask is needed',
+            'read the folder with read_masks, which converts it')
     return pixels
 
-# %% ../../nbs/07_masks.ipynb #8fc621f9
+# %% ../../nbs/07_masks.ipynb #87d3967c
 def _codes(path, pixels: np.ndarray) -> np.ndarray:
     "(H, W) one number a value or colour"
     return pixels if pixels.ndim == 2 else pixels.astype(np.int64) @ (65536, 256, 1)
@@ -128,7 +141,8 @@ def _unknown(file, pixels, table: ClassTable, stray: int = STRAY) -> str:
     if pixels.ndim == 3 and not table.colours: return f'holds colours, but {table.file} lists values'
     keys = table.colours if pixels.ndim == 3 or table.colours else table.values
     known = [k if isinstance(k, int) else int(np.dot(k, (65536, 256, 1))) for k in keys]
-    if pixels.ndim == 2 and table.colours: pixels = np.repeat(pixels[..., None], 3, 2)     # grey: all its colours are equal channels
+    # grey: all its colours are equal channels
+    if pixels.ndim == 2 and table.colours: pixels = np.repeat(pixels[..., None], 3, 2)
     codes = _codes(file, pixels); missing = ~np.isin(codes, known)
     found, n = np.unique(codes[missing], return_counts=True)
     if n.max(initial=0) <= stray and n.sum() <= max(stray, 1e-3*codes.size): return ''
@@ -144,7 +158,7 @@ def _to_index(pixels: np.ndarray, table: ClassTable) -> np.ndarray:
     for colour, value in table.index.items(): out[codes == int(np.dot(colour, (65536, 256, 1)))] = value
     return out
 
-# %% ../../nbs/07_masks.ipynb #ec639628
+# %% ../../nbs/07_masks.ipynb #0444f5fd
 SUFFIXES = ('.png', '.tif', '.tiff', '.jpg', '.jpeg', '.bmp')
 
 def common_root(*folders: str | Path) -> Path:
@@ -160,20 +174,26 @@ def _by_stem(folder, ending: str, problems) -> dict[str, Path]:
         stem = path.relative_to(folder).with_suffix('').as_posix()
         if not stem.endswith(ending): continue
         first = found.setdefault(stem[:len(stem) - len(ending)], path)
-        if first != path: problems.add(path, '', f'has the name of {first.name} but for its suffix', 'rename one; the first is used')
-    if not found: _refuse(folder, '', f'no image{f" whose name ends in {ending!r}" if ending else ""} in it', 'correct the folder or the ending')
+        if first != path:
+            problems.add(path, '', f'has the name of {first.name} but for its suffix', 'rename one; the first is used')
+    if not found:
+        _refuse(folder, '', f'no image{f" whose name ends in {ending!r}" if ending else ""} in it',
+            'correct the folder or the ending')
     return found
 
 def _pairs(images, others, endings, what, problems) -> Iterator[tuple[str, Path, Path]]:
     "Stem, image and its other; what has no partner is named"
     left, right = _by_stem(images, endings[0], problems), _by_stem(others, endings[1], problems)
     for stem, path in left.items():
-        if stem not in right: problems.add(path, '', f'has no {what} in {others}', f"add it; with on_error='skip' the image is left out")
+        if stem not in right:
+            problems.add(path, '', f'has no {what} in {others}', f"add it; with on_error='skip' the image is left out")
     for stem, path in right.items():
-        if stem not in left: problems.add(path, '', f'no image in {images} has its name', "correct the name; with on_error='skip' it is not used")
+        if stem not in left:
+            problems.add(path, '', f'no image in {images} has its name',
+                "correct the name; with on_error='skip' it is not used")
     yield from ((s, left[s], right[s]) for s in left if s in right)
 
-# %% ../../nbs/07_masks.ipynb #406451c6
+# %% ../../nbs/07_masks.ipynb #1a3f3b4d
 def _whole(path) -> tuple[int, int]:
     "Width and height of an image that decodes completely"
     if why := check_image(path): _refuse(path, '', why, 'fetch or export the file again')
@@ -181,14 +201,17 @@ def _whole(path) -> tuple[int, int]:
 
 def _relative(path, root) -> str:
     try: return Path(path).resolve().relative_to(Path(root).resolve()).as_posix()
-    except ValueError: _refuse(path, '', f'does not lie below {root}', 'pass a root that holds images, masks and index_dir')
+    except ValueError:
+        _refuse(path, '', f'does not lie below {root}', 'pass a root that holds images, masks and index_dir')
 
 def _index_mask(image, mask, table, index_dir, masks, root, stray=STRAY) -> tuple[str, tuple[int, int]]:
     "Path of the index mask below `root`, and the size of both"
     size = _whole(image)
     pixels = _mask_pixels(mask)
     if pixels.shape[1::-1] != size:
-        _refuse(mask, '', f'{pixels.shape[1]}×{pixels.shape[0]} pixels, but {Path(image).name} has {size[0]}×{size[1]}', 'give the mask of this image')
+        _refuse(mask, '',
+            f'{pixels.shape[1]}×{pixels.shape[0]} pixels, but {Path(image).name} has {size[0]}×{size[1]}',
+                'give the mask of this image')
     if why := _unknown(mask, pixels, table, stray):
         _refuse(mask, '', why, "add it to the table, as 'unlabelled' if it means nothing, or correct the mask")
     if not table.colours: return _relative(mask, root), size
@@ -198,16 +221,18 @@ def _index_mask(image, mask, table, index_dir, masks, root, stray=STRAY) -> tupl
     with atomic(out, 'wb') as f: Image.fromarray(_to_index(pixels, table)).save(f, 'PNG')
     return _relative(out, root), size
 
-# %% ../../nbs/07_masks.ipynb #567ad250
+# %% ../../nbs/07_masks.ipynb #5e86e846
 def _partner(kind, files, stem, image, size, root, problems) -> dict:
     "`partners` entry of one kind; a partner that is missing, damaged or of another size is named and left out"
     if stem not in files: problems.add(image, '', f'has no {kind} image', 'add it, or go on without'); return {}
     try:
         if (other := _whole(files[stem])) == size or kind == 'optical': return {kind: _relative(files[stem], root)}
-        problems.add(files[stem], '', f'{other[0]}×{other[1]} pixels, but {image.name} has {size[0]}×{size[1]}', 'align the two first')
+        problems.add(files[stem], '', f'{other[0]}×{other[1]} pixels, but {image.name} has {size[0]}×{size[1]}',
+            'align the two first')
     except BadInput as e: p = e.problem; problems.add(p.file, p.place, p.reason, f'{p.remedy}; the record goes without')
     return {}
 
+# %% ../../nbs/07_masks.ipynb #bd4059f8
 def read_masks(
     images: str | Path,                  # folder with the SAR images
     masks: str | Path,                   # folder with their masks, same names
@@ -217,7 +242,8 @@ def read_masks(
     index_dir: str | Path | None = None, # where index masks of colour masks are written
     before: str | Path | None = None,    # folder with the images before the change
     optical: str | Path | None = None,   # folder with optical partners
-    root: str | Path | None = None,      # what paths are relative to; default: the nearest folder that holds all of them
+    # what paths are relative to; default: the nearest folder that holds all of them
+    root: str | Path | None = None,
     stray: int = STRAY,                  # up to so many pixels of one value that is none of the classes are borne
     sar: Sar = Sar(),                    # what is known of all images, also quantity and polarisations
     **about,                             # source, licence, scene (text or function of the stem)
@@ -231,14 +257,16 @@ def read_masks(
     for stem, image, mask in _pairs(images, masks, endings, 'mask', problems):
         try:
             path, size = _index_mask(image, mask, table, index_dir, masks, root, stray)
-            record = Record(stem, _relative(image, root), *size, sar=sar, mask=path, mask_classes=table.classes, **about,
+            record = Record(stem, _relative(image, root), *size, sar=sar, mask=path, mask_classes=table.classes,
+                **about,
                             scene=scene(stem) if callable(scene) else scene)
         except BadInput as e:
-            p = e.problem; problems.add(p.file, p.place, p.reason, f"{p.remedy}; with on_error='skip' {image.name} is left out"); continue
+            p = e.problem; problems.add(p.file, p.place, p.reason,
+                f"{p.remedy}; with on_error='skip' {image.name} is left out"); continue
         found = [_partner(k, files, stem, image, size, root, problems) for k, files in partners.items()]
         yield replace(record, partners={k: v for d in found for k, v in d.items()})
 
-# %% ../../nbs/07_masks.ipynb #7154b0ed
+# %% ../../nbs/07_masks.ipynb #18e8cf35
 def read_captions(path: str | Path) -> dict[str, str]:
     "Stem of an image → its caption, from CSV or TSV (file, caption) or a JSON object"
     try: text = Path(path).read_text(encoding='utf-8-sig')
@@ -246,9 +274,12 @@ def read_captions(path: str | Path) -> dict[str, str]:
     except OSError as e: _refuse(path, '', f'cannot be read: {e.strerror}', 'give the file with the captions')
     if Path(path).suffix.lower() == '.json':
         try: rows = list(json.loads(text).items())
-        except (ValueError, AttributeError, RecursionError): _refuse(path, '', 'not a JSON object of image → caption', 'correct it')
+        except (ValueError, AttributeError, RecursionError):
+            _refuse(path, '', 'not a JSON object of image → caption', 'correct it')
     else:
-        try: rows = [r for r in csv.reader(text.splitlines(), delimiter='\t' if '\t' in text.split('\n')[0] else ',', strict=True) if r]
+        try:
+            rows = [r for r in csv.reader(text.splitlines(), delimiter='\t' if '\t' in text.split('\n')[0] else ',',
+                strict=True) if r]
         except csv.Error as e: _refuse(path, '', f'not valid CSV: {e}', 'quote captions that hold a comma')
         if rows and rows[0][0].lower() in ('image', 'file', 'filename', 'filepath', 'id'): rows = rows[1:]
     found = {}
@@ -256,9 +287,11 @@ def read_captions(path: str | Path) -> dict[str, str]:
         if len(row) != 2 or not all(isinstance(v, str) and v.strip() for v in row):
             _refuse(path, f'entry {i}', f'{str(row)[:60]} is not an image and its caption', 'write image,"caption"')
         stem = PurePosixPath(row[0].strip().replace('\\', '/')).with_suffix('').as_posix()
-        if found.setdefault(stem, row[1].strip()) != row[1].strip(): _refuse(path, f'entry {i}', f'{stem} has two captions', 'keep one')
+        if found.setdefault(stem, row[1].strip()) != row[1].strip():
+            _refuse(path, f'entry {i}', f'{stem} has two captions', 'keep one')
     return found
 
+# %% ../../nbs/07_masks.ipynb #a5f80dba
 def read_pairs(
     images: str | Path,                    # folder with the SAR images
     optical: str | Path,                   # folder with their optical partners, same names
@@ -269,7 +302,7 @@ def read_pairs(
     sar: Sar = Sar(),                      # what is known of all SAR images
     **about,                               # source, licence, scene (text or function of the stem)
 ) -> Iterator[Record]:
-    "Records of SAR images with optical partner and, where given, its caption; a pair with a fault is named and left out"
+    "Records of SAR images with optical partner and, where given, its caption; faulty pairs are named and left out"
     problems = Problems() if problems is None else problems
     said, root = read_captions(captions) if captions else {}, Path(root) if root else common_root(images, optical)
     scene, used = about.pop('scene', ''), set()
@@ -277,10 +310,13 @@ def read_pairs(
         try:
             size, _ = _whole(image), _whole(partner)
             caption = next((said[k] for k in (stem, stem + endings[1], PurePosixPath(stem).name) if k in said), '')
-            record = Record(stem, _relative(image, root), *size, sar=sar, partners={'optical': _relative(partner, root)},
+            record = Record(stem, _relative(image, root), *size, sar=sar, partners={'optical': _relative(partner,
+                root)},
                             optical_caption=caption, scene=scene(stem) if callable(scene) else scene, **about)
         except BadInput as e:
-            p = e.problem; problems.add(p.file, p.place, p.reason, f"{p.remedy}; with on_error='skip' {image.name} is left out"); continue
+            p = e.problem; problems.add(p.file, p.place, p.reason,
+                f"{p.remedy}; with on_error='skip' {image.name} is left out"); continue
         used |= {stem, stem + endings[1], PurePosixPath(stem).name}
         yield record
-    for k in sorted(said.keys() - used): problems.add(captions, k, 'a caption without a pair of images', 'correct the name or remove it')
+    for k in sorted(said.keys() - used):
+        problems.add(captions, k, 'a caption without a pair of images', 'correct the name or remove it')
