@@ -174,7 +174,7 @@ def keep_memory() -> bool:      # False where the C library is not glibc
     except (OSError, TypeError, AttributeError): return False       # macOS, Windows, musl
     return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))          # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
 
-# %% ../nbs/45_train.ipynb #a97cf6a6
+# %% ../nbs/45_train.ipynb #5d781ea3
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -190,8 +190,7 @@ def run_stage(
     from open_clip.loss import ClipLoss
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
-    acc = accelerator or Accelerator()
-    keep_memory()
+    acc = accelerator or Accelerator(); keep_memory()
     optimizer = optimizer_for(trainable(start.model, stage.trainable, stage.frozen_blocks), stage)
     module, optimizer = acc.prepare(contrastive(start.model, texts is not None), optimizer)
     loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
