@@ -236,7 +236,7 @@ def _calls(name: str, count: int, kinds: list[Fact]) -> tuple[tuple[str, ...], l
     more = NOUNS[name].synonyms if name in NOUNS else ()
     return (*more, *more, name) if re.search(r'\d', name) and more else (spoken(name), spoken(name), *more), known
 
-# %% ../../nbs/13_annotation.ipynb #adc3e7aa
+# %% ../../nbs/13_annotation.ipynb #e48fda8a
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -253,15 +253,14 @@ class Draft:
         self.count = {f.subject: f.value for f in self.of('count') if f.subject in placed}
         self.kinds = [f for f in self.of('count') if f.value and f.subject not in placed]
         self.names = sorted(self.count, key=lambda n: (-self.count[n], n))     # the most numerous first
-        self.style, self.picture = map(self.rng.choice, (STYLES[self.plan.held_out], PICTURES[self.sar, self.plan.held_out]))
-        self.column = 2 if self.plan.held_out else self.rng.choice((0, 1))     # of `EXTENTS` and `RELATIONS`
-        self.sizes = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}
-        self.placed = False                                                    # whether sizes were told place by place
+        held = self.plan.held_out
+        self.style, self.picture = map(self.rng.choice, (STYLES[held], PICTURES[self.sar, held]))
+        self.column = 2 if held else self.rng.choice((0, 1))                   # of `EXTENTS` and `RELATIONS`
+        self.sizes, self.placed = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}, False  # placed: sizes told place by place
         calls = {n: _calls(n, self.count[n], self.kinds) for n in self.names}
         self.nouns = {n: self.rng.choice(words) for n, (words, _) in calls.items()}
         for _, known in calls.values(): self.said += known
         self.case = ('none', 'one', 'many')[min(2, sum(self.count.values()))] if len(self.names) < 2 else 'kinds'
-
     def of(self, kind: str, subject: str | None = None) -> list[Fact]:
         "The facts of a kind, of one subject"
         return [f for f in self.facts if f.kind == kind and subject in (None, f.subject)]

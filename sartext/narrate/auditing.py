@@ -8,8 +8,8 @@ __all__ = ['SCALES', 'ERRORS', 'COLUMNS', 'Item', 'Sample', 'item_key', 'draw_sa
            'scale_table', 'error_table', 'weighted_share', 'agreement_table', 'audit_figure', 'audit_text',
            'audit_report']
 
-# %% ../../nbs/18_auditing.ipynb #f46a5260
-import csv, hashlib, heapq, io, json, math, os
+# %% ../../nbs/18_auditing.ipynb #08bfb069
+import csv, hashlib, heapq, io, json, math, os, re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -393,8 +393,8 @@ def audit_figure(ratings: Iterable[Rating], by: str = 'route'):
     for ax in (left, right): ax.tick_params(labelsize=8); ax.spines[['top', 'right']].set_visible(False)
     return fig
 
-# %% ../../nbs/18_auditing.ipynb #d1288120
-def _md(text) -> str: return ' '.join(str(text).split()).replace('\\', '\\\\').replace('|', '\\|').replace('<', '&lt;').replace('[', '\\[')
+# %% ../../nbs/18_auditing.ipynb #35b1d063
+def _md(text) -> str: return re.sub(r'[\\|[]', r'\\\g<0>', ' '.join(str(text).split())).replace('<', '&lt;')
 
 def _md_table(t: dict) -> str:
     rows = [t['columns'], ['---']*len(t['columns']), *t['rows']]

@@ -7,7 +7,7 @@ __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_f
            'entails', 'check', 'Score', 'score', 'read_captions', 'check_file', 'plant', 'planted', 'alike',
            'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #9527b188
+# %% ../../nbs/12_checking.ipynb #02aa2702
 import csv, json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
-from .words import (AXES, CELLS, CONTRASTS, COVERS, NOUNS, SIZES, ancestors, category, forbidden,
-                                   number_word, plural, spoken)
+from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES, ancestors,
+                                   category, cover, cover_words, forbidden, number_word, plural, spoken)
 
 # %% ../../nbs/12_checking.ipynb #c77f2116
 VAGUE = {'plural': 2, 'some': 2, 'most': 2, 'a couple': 2, 'a few': 2, 'several': 3, 'many': 4, 'dozens': 24,
@@ -57,7 +57,7 @@ def _rows(*kinds: str) -> Iterator[tuple[str, tuple]]:
         for value, phrases in vocabulary()[kind].items():
             for p in phrases: yield p, (value if kind == 'glue' else kind, p if kind == 'glue' else value)
 
-# %% ../../nbs/12_checking.ipynb #a6306a1a
+# %% ../../nbs/12_checking.ipynb #9ba85ea9
 def _nouns() -> Iterator[tuple[str, tuple]]:
     "Phrase and token ('noun', name, is plural) of all things: those of `words` and ours"
     for name, noun in NOUNS.items():
@@ -87,7 +87,7 @@ def _base() -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
     "The dictionary of all our tables"
     axes = [(f'{verb} {v}', ('extent', k)) for k, v in AXES.items()
             for verb in ('points', 'point', 'pointing', 'aligned', 'oriented')]
-    tones = [(p, ('tone', k)) for k, adverb in CONTRASTS.items()
+    tones = [(p, ('again' if p == adverb else 'tone', k)) for k, adverb in CONTRASTS.items()
              for p in (f'stands out {adverb}', f'stand out {adverb}', adverb)]
     return _phrases([*_nouns(), *axes, *tones, *_rows('vague', 'rel', 'group', 'groupof', 'extent', 'size', 'glue')])
 
@@ -95,6 +95,11 @@ def _base() -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
 def _lexicon(names: tuple[str, ...] = ()) -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
     "The dictionary with `names` in front"
     def forms(n):
+        if n in COVER_WORDS or n not in NOUNS:                      # 'trees', 'patch of trees', 'patches of trees'
+            w = cover_words(n)
+            told = (w.said, *w.regions[:1], w.band, *vocabulary()['cover'].get(n, ()))
+            yield w.regions[1].lower(), ('noun', n, True)
+            yield from ((o.lower(), ('noun', n, w.plural and o == w.said)) for o in told if o)
         covers = (*COVERS[n].synonyms, *COVERS[n].aliases, COVERS[n].plural) if n in COVERS else ()
         for o in (n, spoken(n), *covers):
             yield o.lower(), ('noun', n, False)
@@ -246,11 +251,53 @@ def _radar(text: str) -> tuple[str, list[Fact]]:
     take(_SPACING, lambda m: [Fact('metadata', 'spacing', _metric(m[1], m[2]))])
     return text, facts
 
-# %% ../../nbs/12_checking.ipynb #704c96ab
+# %% ../../nbs/12_checking.ipynb #2c522ea3
+def _either(words: Iterable[str]) -> str: return '|'.join(sorted(words, key=len, reverse=True))
+
+_GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?(?:,? ?\b({_either(GRAINS)})\b)?'
+                     r' ?background\b(?: that grows (brighter toward the (?:left|right|top|bottom)))?', re.I)
+_NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) bright)\b', re.I)
+
+def _ground(text: str) -> tuple[str, list[Fact]]:
+    "What `text` says of the background and of bright areas that are not there, and `text` without it"
+    facts = [Fact('scattering', 'background', v.lower()) for m in _GROUND.finditer(text) for v in m.groups() if v]
+    if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
+    return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
+
+# %% ../../nbs/12_checking.ipynb #335ae77c
+_TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
+_HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
+_END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
+_UPPER = {'upper': 'top', 'lower': 'bottom'}
+
+def _coded(kind: str, *words: str) -> str: return f" qq{kind}_{'_'.join(' '.join(filter(None, words)).split())} "
+
+def _shore(m: re.Match) -> str: return _coded('v', 'coast', *(_UPPER.get(g, g) for g in m.groups() if g))
+
+_REPHRASED = tuple((re.compile(a, re.I), b) for a, b in (
+    (r'\bin and around\b', 'around'), (r',? among other \w+', ''),
+    (r'\bless than (?:one|1) percent\b', ' qqp0 '), (r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
+    (r'\b(covers?) all of\b', r'\1 qqp100 of'), (r'\bnothing but\b', ' qqp100 '),
+    (r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
+    (r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
+    (rf'\bcross(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b', lambda m: _coded('v', 'crossing', m[1], 'to', m[2])),
+    (rf'\bstretch(?:es|ing)? from {_END} to {_END}\b', lambda m: _coded('v', 'elongated', m[1], 'to', m[2])),
+    (r'\b(?:about (\d+) dB|clearly) (darker|brighter) than (before)?\b',
+     lambda m: _coded('t' if m[3] else 'r', m[2], m[3] and 'than before', m[1])),
+    (rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)", lambda m: f"{m[1]} {_coded('t', m[2])}"),
+    (r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b', lambda m: _coded('n', m[1], 'bright points'))))
+
+def _rephrased(text: str) -> str:
+    "What was measured as words of our own"
+    for pattern, by in _REPHRASED: text = pattern.sub(by, text)
+    return text
+
+# %% ../../nbs/12_checking.ipynb #f7e9190e
 _PLAIN = {**{c: (c, c) for c in '.,;:()'}, '!': ('.', '.'), '?': ('.', '.')}
 
 def _words(text: str) -> list[str]:
     "Lower-case words and stops; lengths and shares become one word each"
+    text = _rephrased(text)
     if 'percent' in text: text = _SPELLED.sub(lambda m: str(_number_at(m[1].lower().split('-'), 0)[0]), text)
     if "'s" in text: text = _SIDE_SHARE.sub(lambda m: f" qqs_{'_'.join(m[1].split())}_{m[2]} ", text)
     if '°' in text or 'knots' in text:
@@ -261,13 +308,17 @@ def _words(text: str) -> list[str]:
     text = text.replace('-', ' ').replace("'", ' ')
     return _WORD.findall(_PART.sub(lambda m: f' qqp{_PARTS[m[1]]} ', text))
 
-# %% ../../nbs/12_checking.ipynb #1b036a47
+# %% ../../nbs/12_checking.ipynb #33983a4d
 def _measured(word: str) -> tuple:
-    "The token of a length, width, part of a side, share, course or speed"
+    "The token of a length, width, part of a side, share, course, speed, or of what was measured"
     kind, value = word[2], word[3:]
     if kind == 'p': return 'percent', int(value)
     if kind in 'lw': return 'len', f"about {value.replace('p', '.')} m" + ' wide'*(kind == 'w')
     words = value[1:].split('_')
+    number = int(words.pop()) if kind in 'tr' and words[-1].isdigit() else None
+    if kind in 'tn': return 'tone' if kind == 't' else 'toned', ' '.join(words), number
+    if kind == 'r': return 'rel', (words[0], number)
+    if kind == 'v': return 'course', words[0], ' '.join(words[1:])
     if kind == 's': return 'len', f"{' '.join(words[:-1]).replace('half', 'a half')} of the {words[-1]}"
     return 'sail', ' '.join(words) + '°'*(words[1] == 'course')
 
@@ -425,7 +476,7 @@ def _named(item: Item, t: list[tuple], i: int, head: int) -> int:
     if item.n in ('several', 'many', 'some', 'a few') and t[head][2] is False: item.n = None     # 'some grass'
     return head + 1
 
-# %% ../../nbs/12_checking.ipynb #0775e8bd
+# %% ../../nbs/12_checking.ipynb #acd7729b
 @dataclass
 class Reading:
     "Where the reader stands"
@@ -437,6 +488,7 @@ class Reading:
     rel: list | None = None                         # the open relation: [value, objects, place]
     rel_ahead: list = field(default_factory=list)   # relations told before their subject
     share: int | str | None = None                  # a share told before its subject
+    tone: str = ''                                  # told before its subject: 'some bright points'
     negated: str = ''                               # 'no' or 'nowhere' while it holds
     topic: list = field(default_factory=list)       # names an elided noun takes up
     last: str = ''                                  # kind of the token before
@@ -462,7 +514,10 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
     if item is None or item.before: s.ahead, s.chain = s.ahead + places, []
     elif item.places: item.places += places
     else:
-        for c in (s.chain if not (item.part or item.all) else [item]): c.places += places
+        alone = item.part or item.all or s.last == 'mostly' or places == ['throughout']
+        counted = s.last == 'item' and isinstance(item.n, int)          # 'grass and a patch of trees at the left'
+        for c in [item] if alone else s.chain:
+            if isinstance(c.n, int) or not counted: c.places += places
 
 # %% ../../nbs/12_checking.ipynb #df1cc559
 def _relation(s: Reading, value: str, i: int = 0) -> None:
@@ -479,7 +534,7 @@ def _relation(s: Reading, value: str, i: int = 0) -> None:
         for c in s.chain: c.rels.append(s.rel)
     else: s.rel_ahead.append(s.rel)
 
-# %% ../../nbs/12_checking.ipynb #4391789d
+# %% ../../nbs/12_checking.ipynb #cc50c560
 def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
     "Whether `item` becomes an object of the open relation"
     if s.rel is None or item.zero: return False
@@ -496,14 +551,14 @@ def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
 
 def _complement(s: Reading, item: Item) -> bool:
     "'two of them are tankers': the tankers are these two"
-    one = s.items[-1] if s.last == 'verb' and s.items and not s.ahead else None
+    one = s.chain[-1] if s.last == 'verb' and s.chain and not s.ahead else None
     if one is None or not one.part or one.own or one.role != 'subject' or not isinstance(one.n, int): return False
     if not item.own or item.n not in ('plural', 1, None) or item.definite or item.zero: return False
     item.n, s.topic, s.chain = one.n, one.names, [one]
     item.part = item.complement = True; s.items.append(item); s.linked = False
     return True
 
-# %% ../../nbs/12_checking.ipynb #d8789035
+# %% ../../nbs/12_checking.ipynb #37f6012b
 def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     "Put a fresh item where it belongs"
     item.sentence = s.sentence
@@ -511,7 +566,7 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     if s.negated and goes_on and item.own and not item.definite and item.n in (None, 1, 'plural'): item.zero = True
     elif item.zero and item.own: s.negated = 'no'
     elif s.negated == 'no': s.negated = ''
-    if s.group is not None and s.last == 'of' and item.own:
+    if s.group is not None and s.last in ('of', 'group') and item.own:
         item.rels.append(s.group); s.group = None
         item.n = item.n if isinstance(item.n, int) and item.n > 1 else 'plural'
     mate = s.items[-1] if s.linked and s.items else None
@@ -526,6 +581,7 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     if _complement(s, item): return
     if s.ahead: item.places, item.before, s.ahead = list(s.ahead), True, []
     item.rels += [r for r in s.rel_ahead if r[1]]; s.rel_ahead = []
+    if s.tone: item.tones.append((s.tone, None)); s.tone = ''
     if s.share is not None and not item.zero: item.shares.append(s.share); s.share = None
     s.items.append(item); s.linked, s.rel = True, None
 
@@ -534,13 +590,15 @@ def _resolve(s: Reading, item: Item) -> None:
     named = [i for i in s.items if i.own and i.role == 'subject' and not i.extreme]
     here = [i for i in named if i.sentence == s.sentence]
     every = item.zero or item.n == 0 or item.all and not item.definite
+    if every and item.all and s.chain and isinstance(s.chain[-1].n, int) and s.chain[-1].n > 1:
+        here = [i for i in s.chain if isinstance(i.n, int) and i.own and not i.places] or here  # 'grass and two ponds, both …'
     item.names = list(dict.fromkeys(n for i in (here or named) for n in i.names)) if every else list(s.topic)
     if item.n is None and item.other and not item.all: item.n = 1
 
-# %% ../../nbs/12_checking.ipynb #375fe616
+# %% ../../nbs/12_checking.ipynb #843a56b6
 def _grouping(s: Reading, value: str, i: int = 0) -> None:
     "'in a row', 'a cluster': of the chain, or of the noun that follows 'of'"
-    of = s.kind(i + 1) == 'of'
+    of = s.kind(i + 1) == 'of' or s.kind(i + 1) == 'noun' and s.last not in ('verb', 'item')   # 'scattered patches'
     if s.tokens[i][0] == 'groupof' and not of and s.last not in ('verb', 'rel'): return
     s.group = [value, [], None]
     if of: return
@@ -559,7 +617,9 @@ def _neighbour(s: Reading, v: str, i: int) -> None:
 def _shared(s: Reading, percent: int, i: int) -> None:
     "A percentage: of the subject before it ('water covers 40 %', 'water (40 %)') or of the noun to come ('40 % water')"
     after = next((x[0] for x in s.tokens[i+1:i+9] if x[0] in ('noun', 'pic', 'verb', '.', ',', ';')), '')
-    told = s.chain and not s.chain[-1].shares and (s.last in ('verb', '(', 'rel', ':') or after != 'noun')
+    alone = s.last == 'item' and s.kind(i + 1) in (',', 'and', '.', ';', ')', '')          # 'cropland 20 percent and'
+    told = s.chain and not s.chain[-1].shares and s.kind(i + 1) != 'noun' and (
+        s.last in ('verb', '(', 'rel', ':') or after != 'noun' or alone)
     if told: s.chain[-1].shares.append(percent)
     else: s.share, s.chain = percent, []
 
@@ -571,9 +631,11 @@ def _mostly(s: Reading, v: str, i: int) -> None:
 
 def _most(s: Reading, v: str, i: int) -> None:
     "'most of the picture is water'"
-    if v == 'most' and any(s.kind(j) == 'pic' for j in range(i + 1, i + 5)): s.share, s.chain = 'mostly', []
+    if v != 'most' or not any(s.kind(j) == 'pic' for j in range(i + 1, i + 5)): return
+    if s.chain and s.last == 'verb': s.chain[-1].shares.append('mostly')
+    else: s.share, s.chain = 'mostly', []
 
-# %% ../../nbs/12_checking.ipynb #76bd60fe
+# %% ../../nbs/12_checking.ipynb #8b50feb8
 def _rest(s: Reading, v: str, i: int) -> None:
     "'the rest is land': what the shares so far leave"
     shares = [p for item in s.items for p in item.shares]
@@ -595,7 +657,21 @@ def _largest(s: Reading, v: str, i: int) -> None:
     if s.chain and s.kind(i + 1) != 'noun': s.chain[-1].rels.append(['largest', [], (s.chain[-1].places or [None])[0]])
 
 def _toned(s: Reading, v: str, i: int) -> None:
-    if s.chain: s.chain[-1].tones.append(v)
+    if s.tokens[i][0] == 'toned': s.tone = v
+    elif s.chain: s.chain[-1].tones.append((v, *s.tokens[i][2:]))
+
+def _again(s: Reading, v: str, i: int) -> None:
+    "'two stand out strongly and one clearly'"
+    if any(m.tones for m in s.items if m.sentence == s.sentence): _toned(s, v, i)
+
+def _course(s: Reading, v: str, i: int) -> None:
+    if s.chain: s.chain[-1].rels.append([v, [], s.tokens[i][2]])
+
+def _first(s: Reading, v: str, i: int) -> None:
+    "'covers the largest part of the picture', 'water above all'"
+    if s.chain: s.chain[-1].shares.append('largest')
+
+def _throughout(s: Reading, v: str, i: int) -> None: _place(s, ['throughout'])
 
 def _nowhere(s: Reading, v: str, i: int) -> None: s.negated = 'nowhere'
 
@@ -606,7 +682,8 @@ def _elsewhere(s: Reading, v: str, i: int) -> None: _place(s, ['elsewhere'])
 _ACTS = {'place': _place, 'rel': _relation, 'group': _grouping, 'groupof': _grouping, 'size': _sized, 'extent': _sized,
          'len': _sized, 'percent': _shared, 'mostly': _mostly, 'vague': _most, 'rest': _rest, 'elsewhere': _elsewhere,
          'eachother': _each_other, 'nearby': _neighbour, 'nowhere': _nowhere, 'not': _absent, 'but': _but,
-         'sail': _sails, 'largest': _largest, 'tone': _toned, '.': _stop, ';': _stop, ':': _stop}
+         'sail': _sails, 'largest': _largest, 'tone': _toned, 'toned': _toned, 'again': _again,
+         'course': _course, 'first': _first, 'throughout': _throughout, '.': _stop, ';': _stop, ':': _stop}
 
 # %% ../../nbs/12_checking.ipynb #cab401f1
 _BREAKS = {'verb', 'have', 'give', 'with', 'but', 'making', 'found', 'pic', 'total', 'for', 'rel', 'not'}
@@ -633,9 +710,10 @@ def _walk(tokens: list[tuple]) -> list[Item]:
     _stop(s, '.', 0)
     return s.items
 
-# %% ../../nbs/12_checking.ipynb #73337b1c
+# %% ../../nbs/12_checking.ipynb #36681037
 _GENERIC = {'object', 'structure'}
 _ALONE = {'row', 'cluster', 'spread', 'dense', 'sparse', 'parallel', 'largest'}     # relations that need no other party
+_COURSES = ('crossing', 'elongated', 'coast')       # relations that have a direction: 'left to right'
 
 def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | None] | None:
     "What one item says of the number of `name` in the whole picture: how sure, and the number; None: nothing"
@@ -676,9 +754,9 @@ def _totals(items: list[Item]) -> dict[str, list]:
     return told
 
 def _plus(a, b): return a + b if isinstance(a, int) and isinstance(b, int) else a
-def _told(i: Item) -> bool: return bool(i.places or i.sizes or i.lengths or i.rels)
+def _told(i: Item) -> bool: return bool(i.places or i.sizes or i.lengths or i.rels or i.tones)
 
-# %% ../../nbs/12_checking.ipynb #f56d4f4f
+# %% ../../nbs/12_checking.ipynb #58fd378d
 def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
     "What one item states beside the count"
     if i.zero: return
@@ -694,6 +772,10 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
             yield Fact('size', name, value, number, where=where)
         for value in i.lengths: yield Fact('size', name, f'{i.extreme} {value}'.strip(), None if i.extreme else number)
         for value, others, where in i.rels:
+            if value in _COURSES and where: yield Fact('relation', name, value, where=where); continue
+            if isinstance(value, tuple):                            # ('darker', 6)
+                yield from (Fact('scattering', name, *value, other) for o in others for other in o.names)
+                continue
             alone = value in _ALONE or value.startswith(('on course', 'at about'))
             if alone: yield Fact('relation', name, value, number, where=where)
             if where and where not in i.places: yield Fact('position', name, where)
@@ -701,7 +783,7 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
                 for other in ([name] if o == 'self' else [o] if isinstance(o, str) else o.names):
                     if value == 'around': yield Fact('relation', other, 'surrounded by', None, name)
                     else: yield Fact('relation', name, value, number, other)
-        for tone in i.tones: yield Fact('scattering', name, tone, number)
+        for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
 def read_facts(
@@ -710,6 +792,7 @@ def read_facts(
 ) -> tuple[Fact, ...]:
     "What `text` states, each fact once, in the order of the text; a vague count has a word of `VAGUE` as its value"
     text, radar = _radar(text)
+    text, ground = _ground(text)
     items = _walk(_tokens(text, _lexicon(tuple(sorted(set(names))))))
     totals, facts = _totals(items), []
     for name, numbers in totals.items():
@@ -717,9 +800,9 @@ def read_facts(
             if name in _GENERIC and not isinstance(n, int): continue
             facts.append(Fact('presence', name, True) if n in (None, 'the', 'plural') else Fact('count', name, n))
     for i in items: facts += _facts_of(i, totals)
-    return tuple(dict.fromkeys((*facts, *radar)))
+    return tuple(dict.fromkeys((*facts, *ground, *radar)))
 
-# %% ../../nbs/12_checking.ipynb #5303b63b
+# %% ../../nbs/12_checking.ipynb #e41fdff6
 @dataclass(frozen=True)
 class Truth:
     "What is known of one picture, ready to be asked"
@@ -741,12 +824,12 @@ def truth_of(record: Record, facts: Iterable[Fact] = ()) -> Truth:  # `facts`: w
     for f in facts: about.setdefault((f.kind, f.subject), []).append(f)
     labelled = {category(c) for c in record.labelled_classes} | {b[1][0] for b in boxes}
     covers = {f.subject for f in facts if f.kind in ('proportion', 'scattering', 'presence')}
-    covers |= set(record.mask_classes.values())
+    covers |= {cover(c) for c in record.mask_classes.values()}
     named = {b[0] for b in boxes} | {f.subject for f in facts if f.kind == 'count'}
-    names = tuple(sorted((labelled | covers | named) - {'', 'object', 'structure'}))
+    names = tuple(sorted((labelled | covers | named) - {'', 'object', 'structure', 'background', 'bright area'}))
     return Truth(frozenset(facts), frozenset(labelled | named | covers), boxes, names, about)
 
-# %% ../../nbs/12_checking.ipynb #5cc8f2c4
+# %% ../../nbs/12_checking.ipynb #1fcd609c
 def _amounts(truth: Truth, name: str, place: str | None = None) -> list[int]:
     "How many of `name` there are (at `place`): as named at this spacing, and with all that is a kind of it"
     if (found := truth.cache.get((name, place))) is not None: return found
@@ -760,29 +843,42 @@ def _amounts(truth: Truth, name: str, place: str | None = None) -> list[int]:
     found = [sum(r[0][k] for r in rows if r[t]) for t in (1, 2) for k in range(len(within('', .5, .5)))]
     return truth.cache.setdefault((name, place), found)
 
+def _shown(truth: Truth, name: str) -> bool:
+    "Whether masks or pixels, and no boxes, show `name`"
+    boxed = any(name == b[0] or name in b[1] for b in truth.boxes)
+    return not boxed and any(a.value is not False for k in ('proportion', 'position', 'presence', 'scattering')
+                             for a in truth.about.get((k, name), ()))
+
+def _patches(f: Fact, truth: Truth) -> str | None:
+    "Whether so many patches of a cover are there; of one nobody can be sure that it is all"
+    if not f.value: return 'it is in the picture'
+    if f.kind == 'presence' or isinstance(f.value, str) or f.value == 1: return ''
+    about = [a.number for a in truth.about.get(('relation', f.subject), ()) if a.value in ('patches', 'main patches')]
+    return '' if f.value in about else f'the mask has {about[0]}' if about else None
+
 def _count(f: Fact, truth: Truth) -> str | None:
     "'' where a count or presence holds, the reason where not, None where nobody can say"
+    if _shown(truth, f.subject): return _patches(f, truth)
     amounts = _amounts(truth, f.subject)
-    shown = any(truth.about.get((k, f.subject)) for k in ('proportion', 'position', 'presence', 'scattering'))
     if f.subject not in truth.known and max(amounts) == 0: return None
     least = VAGUE.get(f.value, 1) if isinstance(f.value, str) else int(f.value)
     if f.kind == 'presence' or isinstance(f.value, str):
         if max(amounts) >= least if f.value else min(amounts) == 0: return ''
-        if shown and f.value and max(amounts) == 0: return ''
     elif f.value in amounts: return ''
     elif f.subject not in truth.known and not any(f.subject == b[1][0] for b in truth.boxes): return None
-    elif max(amounts) == 0 and shown: return None if f.value else 'it is in the picture'
     return f"the annotation has {' or '.join(map(str, sorted({*amounts})))}"
 
-# %% ../../nbs/12_checking.ipynb #59aaefa1
+# %% ../../nbs/12_checking.ipynb #6bf2de76
 _EXTENTS = ('wide', 'tall', 'even')
+_WHERE = (*CELLS, 'throughout')
 
 def _position(f: Fact, truth: Truth, said: dict) -> str | None:
     "Whether a place holds; `said`: name → cells the text names, for 'elsewhere'"
     about = truth.about.get(('position', f.subject), ())
     if not any(f.subject == b[0] or f.subject in b[1] for b in truth.boxes):
-        if any(f.value == a.value and f.number in (None, a.number) for a in about): return ''
-        if about: return f"the masks have it {' and '.join(str(a.value) for a in about)}" if f.value in CELLS else None
+        if any(f.value == a.value and (f.number in (None, a.number) or a.number is None) for a in about): return ''
+        if about: return f"the masks have it {' and '.join(str(a.value) for a in about)}" if f.value in _WHERE else None
+        if _shown(truth, f.subject): return None
         return 'the annotation has none' if f.subject in truth.known else None
     if f.value == 'elsewhere':
         named = [_amounts(truth, f.subject, c) for c in said.get(f.subject, ())]
@@ -812,18 +908,18 @@ def _size(f: Fact, truth: Truth) -> str | None:
     if not alike: return None
     return 'the boxes are ' + ', '.join(f'{a.number} {a.value}' for a in alike)
 
-# %% ../../nbs/12_checking.ipynb #1ff51d47
+# %% ../../nbs/12_checking.ipynb #a53eed79
 _MEASURED = ('row', 'cluster', 'spread', 'close to', 'dense', 'sparse', 'largest')    # relations that boxes decide
 
 def _related(f: Fact, truth: Truth) -> str | None:
     "Whether a relation holds"
     about = [a for a in truth.about.get(('relation', f.subject), ()) if a.value == f.value and a.object == f.object]
-    if any(f.number in (None, a.number) and f.where in (None, a.where) for a in about): return ''
+    if any((f.number in (None, a.number) or a.number is None) and f.where in (None, a.where) for a in about): return ''
     if about:
         found = (f'{a.number}' + (f' at the {a.where}' if a.where else '') for a in about)
         return 'the annotation has ' + ', '.join(found)
     known = f.subject in truth.known and (f.object is None or f.object in truth.known or f.object.endswith(' edge'))
-    return 'the boxes do not show it' if known and f.value in _MEASURED else None
+    return 'the boxes do not show it' if known and f.value in _MEASURED and not _shown(truth, f.subject) else None
 
 def _share(f: Fact, truth: Truth, slack: int) -> str | None:
     "Whether a proportion holds, within `slack` percentage points"
@@ -831,8 +927,19 @@ def _share(f: Fact, truth: Truth, slack: int) -> str | None:
     if not about:
         masked = any(k == 'proportion' for k, _ in truth.about)
         return 'the mask has none' if masked and f.subject in truth.known else None
-    ok = any(a.value >= 50 if f.value == 'mostly' else abs(a.value - f.value) <= slack for a in about)
-    return '' if ok else f"the mask has {', '.join(str(a.value) for a in about)} percent"
+    percent = [a.value for a in about if isinstance(a.value, int)]
+    if f.value == 'largest': ok = any(a.value in ('most', 'largest') for a in about)
+    else: ok = any(p >= 50 if f.value in ('most', 'mostly') else abs(p - f.value) <= slack for p in percent)
+    return '' if ok else f"the mask has {', '.join(map(str, percent))} percent"
+
+def _scattered(f: Fact, truth: Truth) -> str | None:
+    "Whether the picture looks as `f` says; what speaks of something else than `f` does not count"
+    def topic(value): return next((t for t in (GROUNDS, GRAINS, CONTRASTS, _TONES) if value in t), str(value).split()[-2:])
+    about = [a for a in truth.about.get(('scattering', f.subject), ()) if a.object == f.object]
+    same = [a for a in about if topic(a.value) == topic(f.value)]
+    if any(str(a.value).startswith(str(f.value)) and (f.number in (None, a.number) or a.number is None) for a in same):
+        return ''
+    return 'the picture shows it ' + ', '.join(f'{a.value} ({a.number})' if a.number else a.value for a in same) if same else None
 
 def _told_of_radar(f: Fact, truth: Truth) -> str | None:
     about = truth.about.get(('metadata', f.subject), ())
@@ -850,14 +957,27 @@ def _as_category(f: Fact, truth: Truth) -> Fact:
     if not whole: return f
     return replace(f, subject=whole.get(f.subject, f.subject), object=whole.get(f.object, f.object))
 
+def _as_known(f: Fact, truth: Truth) -> Fact:
+    "`f` as the facts of masks put it: 'left' for the left half, 'patches' for a number of them"
+    f = _as_category(f, truth)
+    if not _shown(truth, f.subject): return f
+    if f.kind == 'position': return replace(f, value=str(f.value).removesuffix(' half'))
+    if f.kind == 'proportion' and f.value == 'mostly': return replace(f, value='most')
+    if f.kind == 'relation' and f.value == 'spread': return replace(f, value='scattered', number=None)
+    about = {a.value for a in truth.about.get(('relation', f.subject), ())}
+    if f.kind == 'count' and (kind := next((k for k in ('patches', 'main patches') if k in about), None)) and f.value:
+        return Fact('relation', f.subject, kind, f.value)
+    return f
+
 def judge(f: Fact, truth: Truth, said: dict | None = None, slack: int = 5) -> str | None:
     "'' where `f` is supported, a reason where it is contradicted, None where the annotation cannot tell"
     if f in truth.facts: return ''
-    if (f := _as_category(f, truth)) in truth.facts: return ''
+    if (g := _as_known(f, truth)) in truth.facts: return ''
+    f = _as_category(f, truth) if f.kind == 'count' else g
     if f.kind in ('count', 'presence'): return _count(f, truth)
     if f.kind == 'position': return _position(f, truth, said or {})
     if f.kind == 'proportion': return _share(f, truth, slack)
-    return {'size': _size, 'relation': _related, 'metadata': _told_of_radar}.get(f.kind, lambda f, t: None)(f, truth)
+    return {'size': _size, 'relation': _related, 'metadata': _told_of_radar, 'scattering': _scattered}[f.kind](f, truth)
 
 # %% ../../nbs/12_checking.ipynb #5b44e6ae
 @dataclass(frozen=True)
@@ -885,7 +1005,7 @@ def entails(said: Fact, other: Fact) -> bool:
     same = said.kind == other.kind and said.value == other.value and said.object == other.object
     return same and other.number in (None, said.number) and other.where in (None, said.where)
 
-# %% ../../nbs/12_checking.ipynb #db6e0271
+# %% ../../nbs/12_checking.ipynb #9a41161b
 def check(
     caption: Caption | str,
     record: Record,
@@ -900,7 +1020,7 @@ def check(
     for f in read:
         if f.kind == 'position' and f.value != 'elsewhere' and f.number: said.setdefault(f.subject, set()).add(f.value)
     verdicts = [(f, judge(f, truth, said, slack)) for f in read]
-    read = (*read, *(_as_category(f, truth) for f in read))
+    read = (*read, *(_as_category(f, truth) for f in read), *(_as_known(f, truth) for f in read))
     wanted = tuple(stated) or tuple(f for f in truth.facts if f.kind == 'position' or f.kind == 'count' and f.value)
     readers = {}
     for f in read: readers.setdefault(f.subject, []).append(f)

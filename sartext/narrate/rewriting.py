@@ -451,7 +451,7 @@ def _measured(facts: Iterable[Fact]) -> tuple[str, tuple[Fact, ...]]:
         told += [f for key in ('sensor', 'band', 'polarisation') for f in known.get(key, ())]
     return ' '.join(text), tuple(told)
 
-# %% ../../nbs/16_rewriting.ipynb #a01d566e
+# %% ../../nbs/16_rewriting.ipynb #885151c7
 def rewrite(
     text: str,                              # what was said of the optical image
     gsd: float | None = None,               # metres a pixel; None: nothing is generalised
@@ -466,6 +466,8 @@ def rewrite(
     text = without_light(text, edits, rules)
     text, stated = verified(text, None if facts is None else tuple(facts), edits)
     text = generalised(text, gsd, edits)
+    if not re.search(r'[.!?]\s+[a-z]', original):                # their sentences begin with capitals; so do ours
+        text = re.sub(r'([.!?]\s+)([a-z])', lambda m: m[1] + m[2].upper(), text)
     more, told = _measured(measured)
     if more:
         end = '' if re.search(r'[.!?]\s*$', text) else '.'
