@@ -14,6 +14,7 @@ def test_help(verb):
     assert r.returncode == 0 and 'Usage: sartext ' + ' '.join(verb) in r.stdout and '--help' in r.stdout
 
 @pytest.mark.parametrize('args', [['nonsense'], ['narrate'], ['narrate', '--colour', 'red'], ['reproduce', '--profile', 'huge'],
+                                  ['reproduce', '--images', '.', '--out', 'run'],
                                   ['experiments', 'nonsense'], ['simulate', '--out', 'x', '--n', '0'],
                                   ['train', '--data', 'no', '--out', 'm', '--stages', 'foo'],
                                   ['train', '--data', 'no', '--out', 'm', '--epochs', 'x'],
@@ -27,7 +28,6 @@ def test_wrong_use(args, tmp_path):
                                   ['build', '--records', 'no.jsonl', '--out', 'data'],
                                   ['train', '--data', 'no', '--out', 'model'],
                                   ['evaluate', 'retrieval', '--data', 'no', '--model', 'models/sar'],
-                                  ['reproduce', '--images', '.', '--out', 'run'],
                                   ['reproduce', '--images', 'no', '--annotations', 'no.json', '--out', 'run']], ids=' '.join)
 def test_refused(args, tmp_path):
     r = sartext(*args, cwd=tmp_path)
