@@ -6,7 +6,7 @@
 __all__ = ['INK', 'PALE', 'CARD', 'PARTS', 'LIST', 'safe_keys', 'fit', 'to_png', 'read_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #e98f068e
+# %% ../../nbs/22_build.ipynb #495e0051
 import hashlib, heapq, io, json, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,7 @@ import sartext
 from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
                              map_outline, read_records, seed_for, write_records)
 from ..narrate.facts import box_facts, metadata_facts
+from ..narrate.measuring import is_measured
 from .splits import (FRACTIONS, NEAR, SPLITS, Fingerprint, assign_splits, duplicate_groups,
                                     fingerprint, leakage, picture, reason, spread)
 from .shards import OTHERS, SHARD, Sample, write_csv, write_parquet, write_tars
@@ -113,7 +114,7 @@ def _make(job: dict) -> dict:
         with atomic(note) as f: f.write(json.dumps(made))
     return made
 
-# %% ../../nbs/22_build.ipynb #51a7bf66
+# %% ../../nbs/22_build.ipynb #c8661942
 def _scaled(box: Box, sx: float, sy: float) -> Box:
     "`box` in the shrunk picture; a run-length code is one of the old pixels, so it goes"
     box = map_outline(box, lambda x, y: (x*sx, y*sy))
@@ -123,8 +124,11 @@ def _scaled(box: Box, sx: float, sy: float) -> Box:
 def _true(record: Record) -> Record:
     "`record` without the captions and questions that state more than its boxes and metadata allow"
     if not any(o.facts for o in record.captions + record.questions): return record
-    facts = {*box_facts(record), *metadata_facts(record)}
-    return replace(record, **{k: tuple(o for o in getattr(record, k) if facts.issuperset(o.facts))
+    known = {*box_facts(record), *metadata_facts(record)}
+    def stays(o, f):        # of masks and pictures: shares, sides and contrasts are the same at any size
+        other = is_measured(f) or f.kind == 'proportion' or getattr(o, 'route', '') in ('sa2c', 'pairing')
+        return f in known or other and f.kind != 'metadata' and not re.search(r'\d m\b', str(f.value))
+    return replace(record, **{k: tuple(o for o in getattr(record, k) if all(stays(o, f) for f in o.facts))
                               for k in ('captions', 'questions')})
 
 def finished(record: Record, key: str, split: str, made: dict) -> Record:

@@ -236,7 +236,7 @@ def _calls(name: str, count: int, kinds: list[Fact]) -> tuple[tuple[str, ...], l
     more = NOUNS[name].synonyms if name in NOUNS else ()
     return (*more, *more, name) if re.search(r'\d', name) and more else (spoken(name), spoken(name), *more), known
 
-# %% ../../nbs/13_annotation.ipynb #e48fda8a
+# %% ../../nbs/13_annotation.ipynb #af41d6c3
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -256,7 +256,8 @@ class Draft:
         held = self.plan.held_out
         self.style, self.picture = map(self.rng.choice, (STYLES[held], PICTURES[self.sar, held]))
         self.column = 2 if held else self.rng.choice((0, 1))                   # of `EXTENTS` and `RELATIONS`
-        self.sizes, self.placed = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}, False  # placed: sizes told place by place
+        self.sizes = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}
+        self.placed = False                                                    # whether sizes were told place by place
         calls = {n: _calls(n, self.count[n], self.kinds) for n in self.names}
         self.nouns = {n: self.rng.choice(words) for n, (words, _) in calls.items()}
         for _, known in calls.values(): self.said += known
@@ -274,9 +275,7 @@ class Draft:
     def word(self, value: str) -> str:
         "The chosen word for a size or an extent"
         return self.sizes.get(value) or EXTENTS[value][self.column]
-    def at(self, where: str) -> str:
-        "The cell in the chosen style"
-        return place(where, self.style)
+    def at(self, where: str) -> str: return place(where, self.style)           # the cell in the chosen style
 
 # %% ../../nbs/13_annotation.ipynb #56426a99
 def _same_size(d: Draft) -> Fact | None:

@@ -7,7 +7,7 @@ __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_f
            'entails', 'check', 'Score', 'score', 'read_captions', 'check_file', 'plant', 'planted', 'alike',
            'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #02aa2702
+# %% ../../nbs/12_checking.ipynb #3c794af7
 import csv, json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
-from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES, ancestors,
-                                   category, cover, cover_words, forbidden, number_word, plural, spoken)
+from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES,
+                                   ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken)
 
 # %% ../../nbs/12_checking.ipynb #c77f2116
 VAGUE = {'plural': 2, 'some': 2, 'most': 2, 'a couple': 2, 'a few': 2, 'several': 3, 'many': 4, 'dozens': 24,
@@ -57,7 +57,7 @@ def _rows(*kinds: str) -> Iterator[tuple[str, tuple]]:
         for value, phrases in vocabulary()[kind].items():
             for p in phrases: yield p, (value if kind == 'glue' else kind, p if kind == 'glue' else value)
 
-# %% ../../nbs/12_checking.ipynb #9ba85ea9
+# %% ../../nbs/12_checking.ipynb #668582a2
 def _nouns() -> Iterator[tuple[str, tuple]]:
     "Phrase and token ('noun', name, is plural) of all things: those of `words` and ours"
     for name, noun in NOUNS.items():
@@ -91,6 +91,7 @@ def _base() -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
              for p in (f'stands out {adverb}', f'stand out {adverb}', adverb)]
     return _phrases([*_nouns(), *axes, *tones, *_rows('vague', 'rel', 'group', 'groupof', 'extent', 'size', 'glue')])
 
+# %% ../../nbs/12_checking.ipynb #d35c7101
 @lru_cache(4096)
 def _lexicon(names: tuple[str, ...] = ()) -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
     "The dictionary with `names` in front"
@@ -251,10 +252,11 @@ def _radar(text: str) -> tuple[str, list[Fact]]:
     take(_SPACING, lambda m: [Fact('metadata', 'spacing', _metric(m[1], m[2]))])
     return text, facts
 
-# %% ../../nbs/12_checking.ipynb #2c522ea3
+# %% ../../nbs/12_checking.ipynb #211f324d
 def _either(words: Iterable[str]) -> str: return '|'.join(sorted(words, key=len, reverse=True))
 
-_GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?(?:,? ?\b({_either(GRAINS)})\b)?'
+_GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?'
+                     rf'(?:,? ?\b({_either(GRAINS)})\b)?'
                      r' ?background\b(?: that grows (brighter toward the (?:left|right|top|bottom)))?', re.I)
 _NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) bright)\b', re.I)
 
@@ -264,7 +266,7 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #335ae77c
+# %% ../../nbs/12_checking.ipynb #9b3ffe9b
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
@@ -280,12 +282,14 @@ _REPHRASED = tuple((re.compile(a, re.I), b) for a, b in (
     (r'\b(covers?) all of\b', r'\1 qqp100 of'), (r'\bnothing but\b', ' qqp100 '),
     (r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
     (r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
-    (rf'\bcross(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b', lambda m: _coded('v', 'crossing', m[1], 'to', m[2])),
-    (rf'\bstretch(?:es|ing)? from {_END} to {_END}\b', lambda m: _coded('v', 'elongated', m[1], 'to', m[2])),
+    (rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
+     lambda m: _coded('v', 'crossing' if m[1][0] in 'cC' else 'elongated', m[2], 'to', m[3])),
     (r'\b(?:about (\d+) dB|clearly) (darker|brighter) than (before)?\b',
      lambda m: _coded('t' if m[3] else 'r', m[2], m[3] and 'than before', m[1])),
-    (rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)", lambda m: f"{m[1]} {_coded('t', m[2])}"),
-    (r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b', lambda m: _coded('n', m[1], 'bright points'))))
+    (rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)",
+     lambda m: f"{m[1]} {_coded('t', m[2])}"),
+    (r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b',
+     lambda m: _coded('n', m[1], 'bright points'))))
 
 def _rephrased(text: str) -> str:
     "What was measured as words of our own"
@@ -558,7 +562,7 @@ def _complement(s: Reading, item: Item) -> bool:
     item.part = item.complement = True; s.items.append(item); s.linked = False
     return True
 
-# %% ../../nbs/12_checking.ipynb #37f6012b
+# %% ../../nbs/12_checking.ipynb #2064cbe4
 def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     "Put a fresh item where it belongs"
     item.sentence = s.sentence
@@ -591,7 +595,7 @@ def _resolve(s: Reading, item: Item) -> None:
     here = [i for i in named if i.sentence == s.sentence]
     every = item.zero or item.n == 0 or item.all and not item.definite
     if every and item.all and s.chain and isinstance(s.chain[-1].n, int) and s.chain[-1].n > 1:
-        here = [i for i in s.chain if isinstance(i.n, int) and i.own and not i.places] or here  # 'grass and two ponds, both …'
+        here = [i for i in s.chain if isinstance(i.n, int) and i.own and not i.places] or here  # 'grass and two ponds'
     item.names = list(dict.fromkeys(n for i in (here or named) for n in i.names)) if every else list(s.topic)
     if item.n is None and item.other and not item.all: item.n = 1
 
@@ -710,11 +714,7 @@ def _walk(tokens: list[tuple]) -> list[Item]:
     _stop(s, '.', 0)
     return s.items
 
-# %% ../../nbs/12_checking.ipynb #36681037
-_GENERIC = {'object', 'structure'}
-_ALONE = {'row', 'cluster', 'spread', 'dense', 'sparse', 'parallel', 'largest'}     # relations that need no other party
-_COURSES = ('crossing', 'elongated', 'coast')       # relations that have a direction: 'left to right'
-
+# %% ../../nbs/12_checking.ipynb #858734a5
 def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | None] | None:
     "What one item says of the number of `name` in the whole picture: how sure, and the number; None: nothing"
     if i.other and i.zero: return None
@@ -756,7 +756,11 @@ def _totals(items: list[Item]) -> dict[str, list]:
 def _plus(a, b): return a + b if isinstance(a, int) and isinstance(b, int) else a
 def _told(i: Item) -> bool: return bool(i.places or i.sizes or i.lengths or i.rels or i.tones)
 
-# %% ../../nbs/12_checking.ipynb #58fd378d
+# %% ../../nbs/12_checking.ipynb #bef358bd
+_GENERIC = {'object', 'structure'}
+_ALONE = {'row', 'cluster', 'spread', 'dense', 'sparse', 'parallel', 'largest'}     # relations that need no other party
+_COURSES = ('crossing', 'elongated', 'coast')       # relations that have a direction: 'left to right'
+
 def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
     "What one item states beside the count"
     if i.zero: return
@@ -774,7 +778,9 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         for value, others, where in i.rels:
             if value in _COURSES and where: yield Fact('relation', name, value, where=where); continue
             if isinstance(value, tuple):                            # ('darker', 6)
-                yield from (Fact('scattering', name, *value, other) for o in others for other in o.names)
+                pairs = [(name, other) for o in others if isinstance(o, Item) for other in o.names]
+                for a, b in pairs if value[0] == 'darker' else [p[::-1] for p in pairs]:
+                    yield Fact('scattering', a, 'darker', value[1], b)
                 continue
             alone = value in _ALONE or value.startswith(('on course', 'at about'))
             if alone: yield Fact('relation', name, value, number, where=where)
@@ -786,6 +792,7 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
+# %% ../../nbs/12_checking.ipynb #f7e7b737
 def read_facts(
     text: str,                      # a caption, one sentence or many
     names: Iterable[str] = (),      # more things it may speak of, singular: the classes of a data set
@@ -908,7 +915,7 @@ def _size(f: Fact, truth: Truth) -> str | None:
     if not alike: return None
     return 'the boxes are ' + ', '.join(f'{a.number} {a.value}' for a in alike)
 
-# %% ../../nbs/12_checking.ipynb #a53eed79
+# %% ../../nbs/12_checking.ipynb #3c769480
 _MEASURED = ('row', 'cluster', 'spread', 'close to', 'dense', 'sparse', 'largest')    # relations that boxes decide
 
 def _related(f: Fact, truth: Truth) -> str | None:
@@ -932,14 +939,19 @@ def _share(f: Fact, truth: Truth, slack: int) -> str | None:
     else: ok = any(p >= 50 if f.value in ('most', 'mostly') else abs(p - f.value) <= slack for p in percent)
     return '' if ok else f"the mask has {', '.join(map(str, percent))} percent"
 
+# %% ../../nbs/12_checking.ipynb #5a85303c
 def _scattered(f: Fact, truth: Truth) -> str | None:
     "Whether the picture looks as `f` says; what speaks of something else than `f` does not count"
-    def topic(value): return next((t for t in (GROUNDS, GRAINS, CONTRASTS, _TONES) if value in t), str(value).split()[-2:])
+    def topic(value):
+        return next((t for t in (GROUNDS, GRAINS, CONTRASTS, _TONES) if value in t), str(value).split()[-2:])
     about = [a for a in truth.about.get(('scattering', f.subject), ()) if a.object == f.object]
     same = [a for a in about if topic(a.value) == topic(f.value)]
+    turned = truth.about.get(('scattering', f.object), ())
+    if any((a.value, a.object) == (f.value, f.subject) for a in turned): return 'it is the other way round'
     if any(str(a.value).startswith(str(f.value)) and (f.number in (None, a.number) or a.number is None) for a in same):
         return ''
-    return 'the picture shows it ' + ', '.join(f'{a.value} ({a.number})' if a.number else a.value for a in same) if same else None
+    seen = (f'{a.value} ({a.number})' if a.number else a.value for a in same)
+    return f"the picture shows it {', '.join(seen)}" if same else None
 
 def _told_of_radar(f: Fact, truth: Truth) -> str | None:
     about = truth.about.get(('metadata', f.subject), ())
@@ -957,6 +969,7 @@ def _as_category(f: Fact, truth: Truth) -> Fact:
     if not whole: return f
     return replace(f, subject=whole.get(f.subject, f.subject), object=whole.get(f.object, f.object))
 
+# %% ../../nbs/12_checking.ipynb #6f2d013e
 def _as_known(f: Fact, truth: Truth) -> Fact:
     "`f` as the facts of masks put it: 'left' for the left half, 'patches' for a number of them"
     f = _as_category(f, truth)

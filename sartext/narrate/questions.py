@@ -6,7 +6,7 @@
 __all__ = ['APPLICATIONS', 'SARLANG', 'OTHERS', 'FORMS', 'GENERIC', 'MARGIN', 'AXIS', 'PER_IMAGE', 'abstract', 'Scene', 'region',
            'cover', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares', 'balance']
 
-# %% ../../nbs/17_questions.ipynb #0183ae7f
+# %% ../../nbs/17_questions.ipynb #51b814dc
 import re
 from bisect import bisect
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from ..records import Box, Fact, Question, Record, rng_for
-from .facts import _relations, things
+from .facts import _relations, countable, things
 from .words import (CELLS, COVERS, NOUNS, ancestors, and_list, article, category, cell,
                                    extent, nameable, number_word, place, plural)
 
@@ -454,11 +454,12 @@ def _has(kinds: bool, several: bool, facts: bool) -> frozenset[str]:
     "What a picture has that some forms need"
     return frozenset({'', 'kinds' if kinds else '', 'several' if several else '', 'facts' if facts else ''})
 
-# %% ../../nbs/17_questions.ipynb #bf993399
+# %% ../../nbs/17_questions.ipynb #e3754506
 class Scene:
     "One picture as the forms see it: its boxes by name, what can be asked, and a generator of choices"
     def __init__(self, record: Record, r: Callable[[], float], facts: Iterable[Fact] = (),
                  shares: tuple[tuple[str, float], ...] = ()):
+        record = countable(record)
         self.record, self.r, self.shares, self.extra = record, r, shares, tuple(facts or ())
         self.by, self._found, self._cells, spacing = {}, None, {}, record.spacing
         for b in record.boxes: self.by.setdefault(_name(b.category, spacing), []).append(b)
