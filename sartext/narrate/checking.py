@@ -173,11 +173,11 @@ def _adjective_at(w: list[str], i: int, lexicon: dict) -> tuple[str, int] | None
     if not found or j == len(w) or (where := _cell_of(found)) is None: return None
     return (where, j) if any(t[0] == 'noun' and tuple(w[j:j+len(p)]) == p for p, t in lexicon.get(w[j], ())) else None
 
-# %% ../../nbs/12_checking.ipynb #5992b6e7
+# %% ../../nbs/12_checking.ipynb #7c823837
 _SMALL = {number_word(i): i for i in range(20)}
 _DECADES = {number_word(i): i for i in range(20, 100, 10)}
 _DOZENS = {'dozen': 12}
-_ABOUT = r'(?:(?:about|approximately|around|roughly|some|nearly|almost|over)\s+)?'
+_ABOUT = r'(?:\b(?:about|approximately|around|roughly|some|nearly|almost|over)\s+)?'
 _LENGTH = re.compile(rf'{_ABOUT}(\d+(?:\.\d+)?)[ -]?(?:m|metres?|meters?)\b'
                      r'(?!\s+(?:pixels?|per pixel|resolution|spacing|gsd|by\b))(\s+wide\b)?', re.I)
 _SIDE_SHARE = re.compile(r"about (half|an? [a-z]+) of the [\w ]+?['’]s (width|height)", re.I)
@@ -266,7 +266,7 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #9b3ffe9b
+# %% ../../nbs/12_checking.ipynb #dfe7965d
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
@@ -277,7 +277,7 @@ def _coded(kind: str, *words: str) -> str: return f" qq{kind}_{'_'.join(' '.join
 def _shore(m: re.Match) -> str: return _coded('v', 'coast', *(_UPPER.get(g, g) for g in m.groups() if g))
 
 _REPHRASED = tuple((re.compile(a, re.I), b) for a, b in (
-    (r'\bin and around\b', 'around'), (r',? among other \w+', ''),
+    (r'\bin and around\b', 'around'), (r',? among other covers\b', ''),
     (r'\bless than (?:one|1) percent\b', ' qqp0 '), (r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
     (r'\b(covers?) all of\b', r'\1 qqp100 of'), (r'\bnothing but\b', ' qqp100 '),
     (r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
@@ -480,7 +480,7 @@ def _named(item: Item, t: list[tuple], i: int, head: int) -> int:
     if item.n in ('several', 'many', 'some', 'a few') and t[head][2] is False: item.n = None     # 'some grass'
     return head + 1
 
-# %% ../../nbs/12_checking.ipynb #acd7729b
+# %% ../../nbs/12_checking.ipynb #f6cb1990
 @dataclass
 class Reading:
     "Where the reader stands"
@@ -519,9 +519,9 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
     elif item.places: item.places += places
     else:
         alone = item.part or item.all or s.last == 'mostly' or places == ['throughout']
-        counted = s.last == 'item' and isinstance(item.n, int)          # 'grass and a patch of trees at the left'
+        counted = s.last in ('item', 'course') and isinstance(item.n, int)   # 'grass and a patch of trees at the left'
         for c in [item] if alone else s.chain:
-            if isinstance(c.n, int) or not counted: c.places += places
+            if c is item or not counted or isinstance(c.n, int) and not any(r[2] for r in c.rels): c.places += places
 
 # %% ../../nbs/12_checking.ipynb #df1cc559
 def _relation(s: Reading, value: str, i: int = 0) -> None:
@@ -562,7 +562,7 @@ def _complement(s: Reading, item: Item) -> bool:
     item.part = item.complement = True; s.items.append(item); s.linked = False
     return True
 
-# %% ../../nbs/12_checking.ipynb #2064cbe4
+# %% ../../nbs/12_checking.ipynb #a8aeeb97
 def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     "Put a fresh item where it belongs"
     item.sentence = s.sentence
@@ -570,7 +570,8 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     if s.negated and goes_on and item.own and not item.definite and item.n in (None, 1, 'plural'): item.zero = True
     elif item.zero and item.own: s.negated = 'no'
     elif s.negated == 'no': s.negated = ''
-    if s.group is not None and s.last in ('of', 'group') and item.own:
+    ahead = s.last == 'group' and not any(s.group is r for c in s.chain for r in c.rels)    # 'scattered patches'
+    if s.group is not None and (s.last == 'of' or ahead) and item.own:
         item.rels.append(s.group); s.group = None
         item.n = item.n if isinstance(item.n, int) and item.n > 1 else 'plural'
     mate = s.items[-1] if s.linked and s.items else None
@@ -599,7 +600,7 @@ def _resolve(s: Reading, item: Item) -> None:
     item.names = list(dict.fromkeys(n for i in (here or named) for n in i.names)) if every else list(s.topic)
     if item.n is None and item.other and not item.all: item.n = 1
 
-# %% ../../nbs/12_checking.ipynb #843a56b6
+# %% ../../nbs/12_checking.ipynb #a3d0b4d9
 def _grouping(s: Reading, value: str, i: int = 0) -> None:
     "'in a row', 'a cluster': of the chain, or of the noun that follows 'of'"
     of = s.kind(i + 1) == 'of' or s.kind(i + 1) == 'noun' and s.last not in ('verb', 'item')   # 'scattered patches'
@@ -616,7 +617,8 @@ def _neighbour(s: Reading, v: str, i: int) -> None:
     item = s.items[-1] if s.items else None
     if item is not None and item.other and item.own and len(s.items) > 1 and item.role == 'subject':
         s.items.pop(); s.chain = [s.items[-1]]; s.topic = s.items[-1].names
-        s.items[-1].rels.append(['close to', ['self'], None])
+        same = s.chain[0].names == item.names                       # not so where a harbor has 'another ship nearby'
+        s.items[-1].rels.append(['close to', ['self' if same else item], None])
 
 def _shared(s: Reading, percent: int, i: int) -> None:
     "A percentage: of the subject before it ('water covers 40 %', 'water (40 %)') or of the noun to come ('40 % water')"
@@ -689,9 +691,9 @@ _ACTS = {'place': _place, 'rel': _relation, 'group': _grouping, 'groupof': _grou
          'sail': _sails, 'largest': _largest, 'tone': _toned, 'toned': _toned, 'again': _again,
          'course': _course, 'first': _first, 'throughout': _throughout, '.': _stop, ';': _stop, ':': _stop}
 
-# %% ../../nbs/12_checking.ipynb #cab401f1
+# %% ../../nbs/12_checking.ipynb #700934c3
 _BREAKS = {'verb', 'have', 'give', 'with', 'but', 'making', 'found', 'pic', 'total', 'for', 'rel', 'not'}
-_CANCEL = {'verb', 'have', ',', 'and', 'pic', 'with', 'but'}     # what ends a relation that has found no object
+_CANCEL = {'verb', 'have', ',', 'and', 'pic', 'with', 'but', 'percent'}     # what ends a relation without object
 
 def _walk(tokens: list[tuple]) -> list[Item]:
     "All items of the text with what is said of them"
@@ -939,11 +941,11 @@ def _share(f: Fact, truth: Truth, slack: int) -> str | None:
     else: ok = any(p >= 50 if f.value in ('most', 'mostly') else abs(p - f.value) <= slack for p in percent)
     return '' if ok else f"the mask has {', '.join(map(str, percent))} percent"
 
-# %% ../../nbs/12_checking.ipynb #5a85303c
+# %% ../../nbs/12_checking.ipynb #16cb48a2
 def _scattered(f: Fact, truth: Truth) -> str | None:
     "Whether the picture looks as `f` says; what speaks of something else than `f` does not count"
-    def topic(value):
-        return next((t for t in (GROUNDS, GRAINS, CONTRASTS, _TONES) if value in t), str(value).split()[-2:])
+    words = (GROUNDS, GRAINS) if f.subject == 'background' else (CONTRASTS, _TONES)
+    def topic(value): return next((t for t in words if value in t), str(value).split()[-2:])
     about = [a for a in truth.about.get(('scattering', f.subject), ()) if a.object == f.object]
     same = [a for a in about if topic(a.value) == topic(f.value)]
     turned = truth.about.get(('scattering', f.object), ())
@@ -969,12 +971,16 @@ def _as_category(f: Fact, truth: Truth) -> Fact:
     if not whole: return f
     return replace(f, subject=whole.get(f.subject, f.subject), object=whole.get(f.object, f.object))
 
-# %% ../../nbs/12_checking.ipynb #6f2d013e
+# %% ../../nbs/12_checking.ipynb #dbfeaee0
 def _as_known(f: Fact, truth: Truth) -> Fact:
     "`f` as the facts of masks put it: 'left' for the left half, 'patches' for a number of them"
     f = _as_category(f, truth)
     if not _shown(truth, f.subject): return f
-    if f.kind == 'position': return replace(f, value=str(f.value).removesuffix(' half'))
+    if f.kind == 'position':
+        f = replace(f, value=str(f.value).removesuffix(' half'))
+        patches = [a for a in truth.about.get(('position', f.subject), ()) if a.number]
+        alone = f.number is None and len(patches) == 1              # all of it lies there, and there is one patch
+        return patches[0] if alone and patches[0].value == f.value else f
     if f.kind == 'proportion' and f.value == 'mostly': return replace(f, value='most')
     if f.kind == 'relation' and f.value == 'spread': return replace(f, value='scattered', number=None)
     about = {a.value for a in truth.about.get(('relation', f.subject), ())}
