@@ -118,7 +118,7 @@ def test_interrupted(tmp_path):
     (tmp_path/'records.jsonl').write_text('old\n')
     p = subprocess.Popen([Path(sys.executable).parent/'sartext', 'narrate', '--images', 'world', '--annotations', 'many.json',
                           '--out', 'records.jsonl'], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(400):
+    for _ in range(3000):
         if list(tmp_path.glob('.records.jsonl*part')) or p.poll() is not None: break
         time.sleep(.02)
     p.send_signal(signal.SIGINT); _, err = p.communicate(timeout=60)
