@@ -102,7 +102,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     if wrong: raise typer.BadParameter(f'{wrong[0]!r} is not a kind of caption; use concise, complex or both')
     return kinds
 
-# %% ../nbs/62_cli.ipynb #cd7ea2f0
+# %% ../nbs/62_cli.ipynb #f7cf8037
 _NEEDS = {'pairing': '--optical', 'sa2c': '--masks and --classes', 'a2c': '--annotations'}
 
 def _route(route: Route | None, annotations, masks, classes, optical) -> str:
@@ -113,19 +113,31 @@ def _route(route: Route | None, annotations, masks, classes, optical) -> str:
     if not given[name]: raise typer.BadParameter(f'route {name} needs {_NEEDS[name]}')
     return name
 
+_ONLY = {'--measure': ('a2c',), '--llm': ('pairing',), '--style': ('a2c', 'sa2c'), '--per-image': ('a2c', 'sa2c'),
+         '--plans': ('a2c', 'sa2c'), '--names': ('a2c', 'pairing'), '--format': ('a2c', 'pairing')}
+
+def _fits(route: str, **given) -> None:
+    "Refuse options that `route` would ignore"
+    for name, value in given.items():
+        option = '--' + name.replace('_', '-')
+        if value and route not in _ONLY[option]:
+            raise typer.BadParameter(f"{option} is for {' and '.join(_ONLY[option])}, not for {route}")
+
 def _model(url: str | None, model: str | None, seed: int, cache: Path):
     "A language model behind a server, None without one"
     if bool(url) != bool(model): raise typer.BadParameter('--llm and --model come together')
     from sartext.narrate.rewriting import chat_llm
     return chat_llm(url, model, seed, cache=cache) if url else None
 
-# %% ../nbs/62_cli.ipynb #cb7dd3d8
-def _annotated(records, annotated):
-    "`records` with the boxes of the `annotated` ones of the same file name"
-    known = {Path(r.image).stem: r for r in annotated}
+# %% ../nbs/62_cli.ipynb #d5812795
+def _annotated(records, root: Path, annotated, images: Path, problems: Problems):
+    "`records`, whose paths are below `root`, with the boxes of the same images; one without them is named"
+    known = {(images/r.image).resolve(): r for r in annotated}
     for r in records:
-        own = known.get(Path(r.image).stem)
-        yield replace(r, boxes=own.boxes, labelled_classes=own.labelled_classes) if own else r
+        own = known.get((root/r.image).resolve())
+        if own: r = replace(r, boxes=own.boxes, labelled_classes=own.labelled_classes)
+        else: problems.add(r.image, '', 'has no annotation', "annotate it; with on_error='skip' it is not held to any")
+        yield r
 
 def _records(route: str, images: Path, given: dict, out: Path, problems: Problems):
     "The records to narrate, and the folder their paths are below"
@@ -139,9 +151,9 @@ def _records(route: str, images: Path, given: dict, out: Path, problems: Problem
         return read_masks(images, given['masks'], given['classes'], problems, index_dir=index, root=root), root
     root = common_root(images, given['optical'])
     pairs = read_pairs(images, given['optical'], given['optical_captions'], problems, root=root)
-    return (_annotated(pairs, boxes) if boxes else pairs), root
+    return (_annotated(pairs, root, boxes, images, problems) if boxes else pairs), root
 
-def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, problems: Problems, **options):
+def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, tally, problems: Problems, **options):
     "`records` narrated by `route`, as they come"
     from sartext.narrate.segmentation import facts_of, narrate_masks
     seed, facts = options['seed'], None
@@ -155,7 +167,7 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
     else:
         from sartext.narrate.checking import read_facts
         from sartext.narrate.rewriting import narrate_pairs
-        done = narrate_pairs(records, None, seed, llm, read_facts, root, problems=problems)
+        done = narrate_pairs(records, None, seed, llm, read_facts, root, tally=tally, problems=problems)
     if not questions: return done
     from sartext.narrate.questions import ask_all
     return ask_all(done, facts, seed=seed)
@@ -175,7 +187,7 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str) -> No
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
 
-# %% ../nbs/62_cli.ipynb #2bba7715
+# %% ../nbs/62_cli.ipynb #26386c99
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -186,7 +198,7 @@ def narrate(
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
     classes: Annotated[Path | None, typer.Option(help='File that names the values or colours of the masks.')] = None,
     optical: Annotated[Path | None, typer.Option(help='Folder with optical partners, named like the images.')] = None,
-    optical_captions: Annotated[Path | None, typer.Option(help='CSV or JSONL: what was said of them.')] = None,
+    optical_captions: Annotated[Path | None, typer.Option(help='CSV: what was said of them (image, caption).')] = None,
     route: Annotated[Route | None, typer.Option(help='How to narrate; default: by what is given.')] = None,
     seed: Seed = 0,
     on_error: Faults = OnError.stop,
@@ -202,12 +214,16 @@ def narrate(
     "Write captions of SAR images from boxes, masks or optical captions.\n\nOne record a line, with facts and rules."
     given = dict(annotations=annotations, format=format and format.value, names=names, slack=slack, masks=masks,
                  classes=classes, optical=optical, optical_captions=optical_captions)
-    way, kinds = _route(route, annotations, masks, classes, optical), _kinds(style)
+    from sartext.narrate.rewriting import Tally
+    way, kinds, tally = _route(route, annotations, masks, classes, optical), _kinds(style), Tally()
+    _fits(way, measure=measure, llm=llm, names=names, format=format, style=kinds != ('concise', 'complex'),
+          per_image=per_image > 1, plans=plans is not Plans.all)
     problems, server = Problems(on_error.value), _model(llm, model, seed, out.parent/'replies')
     records, root = _records(way, images, given, out, problems)
-    told = _told(way, records, root, measure, questions, server, problems, seed=seed, kinds=kinds,
+    told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
                  per_image=per_image, plans=plans.value)
     _write(told, out, root, problems, str(annotations or masks or optical))
+    if server: print(tally)
 
 # %% ../nbs/62_cli.ipynb #63e5b975
 @app.command()

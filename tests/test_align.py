@@ -203,3 +203,7 @@ def test_pictures_without_crs(data):
               f'wrong by > 2 {np.mean(off[ok] > 2):.1%}, median error {np.median(off[ok]):.2f}', end='')
     ok = margin >= CLEAR
     assert np.mean(null >= CLEAR) < .06 and ok.mean() > .75 and (off[ok] > 2).mean() == 0 and np.median(off[ok]) < .4
+
+def test_pairs_stay_in_their_folder(tmp_path):
+    for id in ('../../escaped', '/escaped', '..', ''): refused('leads out of the folder', lambda: list(write_pairs([], tmp_path/'out', id)))
+    assert not list(tmp_path.iterdir())

@@ -295,6 +295,45 @@ def test_ships_at_a_harbor():
     assert {Fact('relation', 'ship', 'inside', 1, 'harbor'), Fact('relation', 'ship', 'moored along', 1, 'harbor')} <= facts
     assert not any(f.value in ('inside', 'moored along') for _, fs in told(harbor, far) for f in fs)
 
+def test_ships_at_a_diagonal_pier():
+    pier = Box('pier', 50, 50, 150, 150, polygon=((50, 58), (58, 50), (200, 192), (192, 200)))
+    along = Box('ship', 112, 96, 24, 24, polygon=((112, 100), (132, 120), (136, 116), (116, 96)))
+    facts = lambda *bs: {f.value for f in box_facts(Record('a', 'a.png', 300, 300, boxes=bs)) if f.object == 'pier' or f.object == 'harbor'}
+    assert not facts(pier, Box('ship', 170, 60, 20, 6)) & {'inside', 'moored along'}              # 75 px off, in the upright box
+    assert 'moored along' in facts(pier, along)
+    assert not facts(pier, replace(along, polygon=((116, 116), (112, 112), (132, 96), (136, 100)))) & {'inside', 'moored along'}
+    assert not facts(Box('pier', 50, 50, 100, 40), Box('ship', 90, 65, 20, 6)) & {'inside'}      # nothing floats in a pier
+    basin = replace(pier, category='harbor')
+    assert 'inside' not in facts(basin, Box('ship', 170, 60, 20, 6)) and 'inside' in facts(basin, Box('ship', 120, 120, 6, 6))
+
+def placed(angle, x, y, length=60, width=8):
+    from sartext.sources.boxes import _rotated
+    corners, _ = _rotated(x, y, length, width, angle)
+    xs, ys = zip(*corners)
+    return Box('ship', min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys), polygon=corners)
+
+def test_parallel_largest_and_size_are_of_the_outlines():
+    def facts(*boxes): return box_facts(Record('a', 'a.png', 300, 300, boxes=boxes))
+    def parallel(a, b): return any(f.value == 'parallel' for f in facts(placed(a, 60, 60), placed(b, 200, 200)))
+    assert not parallel(11, 169) and not parallel(10, 32) and parallel(3, 176) and parallel(90, 99) and parallel(20, 24)
+    level, slanted = placed(0, 60, 60, 60, 12), placed(45, 200, 200, 60, 12)                        # equal ships
+    assert not any(f.value == 'largest' for f in facts(level, slanted))
+    assert {f.number for f in facts(level, slanted) if f.value in ('small', 'medium', 'large', 'very small') and not f.where} == {2}
+
+def test_masks_say_no_more_than_they_hold():
+    import numpy as np
+    from sartext.narrate.facts import mask_facts
+    r = Record('m', 'm.png', 300, 300, mask='m.png', mask_classes={'1': 'water', '2': 'crops', '3': 'forest'})
+    mask = np.ones((300, 300), int)
+    assert Fact('presence', 'forest', False) in mask_facts(r, mask)
+    for n in (1, 19):
+        few = mask.copy(); few[9, :n] = 3
+        assert not any(f.subject == 'forest' for f in mask_facts(r, few)), n
+    y, x = np.mgrid[:300, :300]; d = np.hypot(y - 150, x - 150)
+    ring = np.where((d > 80) & (d < 110), 2, 1)                                    # nothing of it in the cell of its centre
+    assert not any((f.kind, f.subject, f.value) == ('position', 'cropland', 'center') for f in mask_facts(r, ring))
+    assert Fact('position', 'cropland', 'center', 1) in mask_facts(r, np.where(d < 40, 2, 1))
+
 @pytest.mark.parametrize('name, words', [('storage-tank', 'storage tank'), ('2S1', '2S1'), ('船', 'labelled “船”'), ('Überführung', 'überführung'),
                                          ('Ship_Type.A/b', 'ship type.a/b'), ('7', 'object of class 7')])
 def test_odd_names(name, words):
@@ -318,3 +357,9 @@ def test_one_to_five_distinct_captions_of_each_kind():
             r = narrate(Record(f'r{n}', 'r.png', 300, 300, boxes=boxes), per_image=k)
             texts = Counter(c.kind for c in r.captions)
             assert texts == {'concise': k, 'complex': k} and len({c.text for c in r.captions}) == 2*k
+
+def test_a_crowd_is_not_among_the_objects():
+    record = Record('c', 'c.png', 300, 300, labelled_classes=('ship', 'person'), boxes=(
+        Box('ship', 9, 9, 20, 9), Box('bridge', 9, 99, 20, 9), Box('person', 200, 200, 90, 90, attributes={'iscrowd': 1})))
+    told = [c.text for i in range(40) for c in narrate(record, seed=i, per_image=3).captions]
+    assert told and not [t for t in told if 'the objects' in t]

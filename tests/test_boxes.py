@@ -303,6 +303,21 @@ def test_faults_in_text_formats(made, tmp_path, format, text, words):
     assert len(problems) == 1 and words in str(problems[0]) and 'a.txt' in str(problems[0]) and problems[0].remedy
     with pytest.raises(BadInput, match='a.txt'): list(read_boxes(made, tmp_path, format=format, **options))
 
+def test_yolo_without_label_files(made, tmp_path):
+    (tmp_path/'classes.txt').write_text('ship')
+    with pytest.raises(BadInput, match='no label file'): list(read_boxes(made, tmp_path, 'yolo'))      # the wrong folder: not "no ships"
+    (tmp_path/'a.txt').write_text('')
+    assert [len(r.boxes) for r in read_boxes(made, tmp_path, 'yolo')] == [0]*4                          # YOLO: no file, no objects
+
+def test_coco_measures_and_classes_that_mean_nothing(made, tmp_path):
+    foreign, names = dict(length=31, width=9, course=10, speed=3, type='tanker'), ['ship', 'Background', 'other', 'Others', 'unlabelled', 'ignore']
+    data = json.loads(write_coco(tmp_path/'f.json', {'a.png': [('ship', 1, 2, 30, 4)], 'b.png': [('ship', 1, 2, 30, 4)]}, names).read_text())
+    data['annotations'][0] |= foreign | {'track': 4}; data['annotations'][1]['attributes'] = foreign
+    (tmp_path/'f.json').write_text(json.dumps(data))
+    one, two = read_coco(tmp_path/'f.json', made)
+    assert one.boxes[0].attributes == {'track': 4} and two.boxes[0].attributes == foreign
+    assert one.labelled_classes == two.labelled_classes == ('ship',)
+
 def test_class_tables(tmp_path):
     (tmp_path/'c.txt').write_text('storage-tank\n船\n2S1\n', encoding='utf-8')
     assert read_classes(tmp_path/'c.txt') == {'0': 'storage-tank', '1': '船', '2': '2S1'}

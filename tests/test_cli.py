@@ -124,3 +124,56 @@ def test_interrupted(tmp_path):
     p.send_signal(signal.SIGINT); _, err = p.communicate(timeout=60)
     assert p.returncode not in (0, None) and 'Traceback' not in err, err
     assert (tmp_path/'records.jsonl').read_text() == 'old\n' and not list(tmp_path.glob('.*part'))
+
+# --- the other routes
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    "Four scenes with masks, optical partners and boxes"
+    folder = tmp_path_factory.mktemp('routes'); done = sartext('simulate', '--out', 'world', '--n', 4, '--size', 128, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (folder/'world/records.jsonl').read_text().splitlines()]
+    (folder/'classes.json').write_text(json.dumps({k: v for r in records for k, v in r['mask_classes'].items()}))
+    (folder/'said.csv').write_text('image,caption\n' + ''.join(f"{Path(r['image']).stem}.png,three ships are at the sea\n" for r in records))
+    return folder
+
+MASKS = ['narrate', '--images', 'world/sar', '--masks', 'world/masks', '--classes', 'classes.json']
+PAIRS = ['narrate', '--images', 'world/sar', '--optical', 'world/optical', '--optical-captions', 'said.csv']
+
+def test_a_mask_of_another_size_is_named_and_the_rest_goes_on(world):
+    from PIL import Image
+    path = sorted((world/'world/masks').glob('*.png'))[0]; whole = path.read_bytes()
+    Image.open(path).resize((64, 64), 0).save(path)
+    stopped = sartext(*MASKS, '--out', 'm.jsonl', cwd=world); assert stopped.returncode == 1 and path.name in stopped.stderr, stopped.stderr
+    skipped = sartext(*MASKS, '--out', 'm.jsonl', '--on-error', 'skip', cwd=world); path.write_bytes(whole)
+    assert skipped.returncode == 0 and '3 records' in skipped.stdout and '1 problem' in skipped.stdout, skipped.stdout
+
+def test_a_class_the_table_lacks_is_named(world):
+    table = json.loads((world/'classes.json').read_text()); lost = next(iter(table))
+    (world/'few.json').write_text(json.dumps({k: v for k, v in table.items() if k != lost}))
+    r = sartext(*[a if a != 'classes.json' else 'few.json' for a in MASKS], '--out', 'm.jsonl', cwd=world)
+    assert r.returncode == 1 and 'Traceback' not in r.stderr and lost in r.stderr, r.stderr
+
+def test_pairs_are_held_to_their_own_boxes(world):
+    "Two images of one name in two folders keep their own annotation"
+    for folder, n in (('a', 1), ('b', 5)):
+        for kind in ('sar', 'optical'):
+            (world/'two'/kind/folder).mkdir(parents=True, exist_ok=True); draw(world/'two'/kind/folder/'1.png', n, (300, 300))
+    boxes = [dict(id=i, image_id=1 if i < 1 else 2, category_id=1, bbox=[20 + 40*i, 20, 20, 10]) for i in range(6)]
+    (world/'two.json').write_text(json.dumps({'images': [dict(id=i, file_name=f'{f}/1.png', width=300, height=300) for i, f in ((1, 'a'), (2, 'b'))],
+                                              'categories': [dict(id=1, name='ship')], 'annotations': boxes}))
+    (world/'two.csv').write_text('image,caption\na/1.png,three ships are at the sea\nb/1.png,three ships are at the sea\n')
+    r = sartext('narrate', '--images', 'two/sar', '--optical', 'two/optical', '--optical-captions', 'two.csv', '--annotations', 'two.json',
+                '--out', 'two.jsonl', cwd=world)
+    assert r.returncode == 0, r.stderr
+    told = [json.loads(line)['captions'][0]['text'] for line in (world/'two.jsonl').read_text().splitlines()]
+    assert 'one ship' in told[0] and 'five ships' in told[1], told
+
+@pytest.mark.parametrize('more', [['--measure'], ['--llm', 'http://127.0.0.1:9/v1', '--model', 'm']], ids=' '.join)
+def test_options_a_route_would_ignore_are_refused(world, more):
+    assert sartext(*MASKS, '--out', 'x.jsonl', *more, cwd=world).returncode == 2
+    assert sartext(*PAIRS, '--out', 'x.jsonl', '--per-image', 3, cwd=world).returncode == 2
+
+def test_a_dead_server_leaves_the_rule_text_and_is_told(world):
+    r = sartext(*PAIRS, '--out', 'p.jsonl', '--llm', 'http://127.0.0.1:9/v1', '--model', 'm', cwd=world)
+    assert r.returncode == 0 and '0 of 4 replies taken' in r.stdout, r.stdout + r.stderr

@@ -57,10 +57,26 @@ def test_ground_and_contrast():
         a = sea(looks=50); a[100:112, 100:140] = 30 + above
         assert Fact('scattering', 'ship', word, 1) in measured(a, Box('ship', 100, 100, 40, 12)), word
 
+def test_no_bright_area_only_where_that_is_true():
+    none = Fact('presence', 'bright area', False)
+    for level in (4, 20, 50): assert none in measured(sea(level, looks=8)), level
+    for level in (90, 140, 200): assert none not in measured(np.full((240, 320), float(level))), level    # bright all over
+    a = sea(looks=50); a[60:180, 80:240] = 200                                  # a quarter of the picture is bright, and boxed
+    assert none not in measured(a, Box('harbor', 80, 60, 160, 120))
+    assert none in measured(sea(looks=50), Box('harbor', 80, 60, 160, 120))
+
+def test_what_does_not_stand_out_is_not_faint():
+    for above in (-60, -20, 0, 5):
+        a = np.full((240, 320), 90.); a[100:112, 100:140] += above
+        facts = measured(a, Box('ship', 100, 100, 40, 12))
+        assert not [f for f in facts if f.subject == 'ship' and f.kind == 'scattering'], above
+        r = record(a, Box('ship', 100, 100, 40, 12))
+        assert 'faint' not in narrate(r, kinds=('complex',), measured=facts).captions[0].text
+
 def test_odd_pictures():
     assert picture_facts(record(np.zeros((5, 7))), np.zeros((5, 7), 'uint8'))                  # smaller than the blocks, all zero
     whole = Box('ship', 0, 0, 320, 240)
-    assert Fact('scattering', 'ship', 'faint', 1) in measured(np.full((240, 320), 90.), whole)  # no background is left
+    assert not [f for f in measured(np.full((240, 320), 90.), whole) if f.subject == 'ship']    # no background is left: nothing is said
     with pytest.raises(ValueError, match='320×240 pixels, record a says 64×48'):
         picture_facts(Record('a', 'a.png', 64, 48), np.zeros((240, 320), 'uint8'))
 

@@ -2,10 +2,11 @@
 import re, sys
 from collections import Counter
 from dataclasses import replace
+import numpy as np
 import pytest
 from conftest import root
-from sartext.narrate.facts import box_facts
-from sartext.narrate.questions import (APPLICATIONS, FORMS, _name, _possible, abstract, ask, ask_all, balance, class_shares,
+from sartext.narrate.facts import box_facts, mask_facts
+from sartext.narrate.questions import (APPLICATIONS, FORMS, Scene, _cover_list, _cover_main, _direction, _name, _possible, abstract, ask, ask_all, balance, class_shares,
                                        part_of, tally)
 from sartext.narrate.words import CELLS, COVERS, NOUNS, ancestors, forbidden, nameable
 from sartext.records import Box, Caption, Fact, Record, Sar, from_dict, rng_for, to_json
@@ -205,3 +206,44 @@ def test_real_boxes(data):
     for record in ask_all(records, per_application=3):
         for q in record.questions: assert wanted(q, record) in (None, q.answer), q; n += 1
     assert n > 3000
+
+def form_of(q):
+    "The form a question was asked by"
+    open_ = abstract(q.type)
+    return next((f for f, (_, ws) in FORMS.items() if open_ in {re.sub(r'{(a|one|many|cover)2?}', '[]', w) for w in ws}), '')
+
+def covers_of(mask, classes):
+    record = Record('m', 'm.png', *mask.shape[::-1], mask='m.png', mask_classes=classes)
+    return record, mask_facts(record, mask)
+
+def test_absent_covers_are_denied():
+    record, facts = covers_of(np.repeat([[1, 2]], 50, 1).repeat(100, 0).astype('uint8'), {'1': 'water', '2': 'trees', '3': 'crops', '4': 'wetland'})
+    counts = Counter(q.answer for i in range(200) for q in ask(record, seed=i, per_application=6, applications=('others',), facts=facts).questions
+                     if form_of(q) == 'cover there')
+    assert counts['no'] > 10 and .3 < counts['no']/sum(counts.values()) < .7, counts
+
+def test_unlabelled_and_tiny_covers():
+    mask = np.zeros((100, 100), np.uint8); mask[:, :7] = 1; mask[:5, 50:56] = 2
+    record, facts = covers_of(mask, {'1': 'water', '2': 'trees'})
+    scene = Scene(record, rng_for(0).random, facts)
+    assert _cover_main(scene) is None and _cover_list(scene)[2] == 'forest, water'
+    mask[:, 7:] = 1; mask[:5, 50:56] = 2
+    record, facts = covers_of(mask, {'1': 'water', '2': 'trees'})
+    assert _cover_main(Scene(record, rng_for(0).random, facts))[2] == 'water'
+
+def test_directions_rest_on_facts_of_the_boxes():
+    for angle in range(0, 180, 3):
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        corners = tuple((100 + u*c - v*s, 100 + u*s + v*c) for u, v in ((-40, -10), (40, -10), (40, 10), (-40, 10)))
+        xs, ys = zip(*corners)
+        record = Record('d', 'd.png', 300, 300, boxes=(Box('ship', min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys),
+                                                           polygon=corners, angle=float(angle)),))
+        if found := _direction(Scene(record, rng_for(0).random)): assert set(found[3]) <= set(box_facts(record)), (angle, found)
+
+def test_crowds_allow_no_question_on_all_objects():
+    record = Record('c', 'c.png', 300, 300, labelled_classes=('ship', 'person', 'car', 'vehicle'), boxes=(
+        Box('ship', 9, 9, 20, 9), Box('ship', 99, 9, 20, 9), Box('bridge', 9, 99, 20, 9), Box('car', 200, 200, 90, 90, attributes={'iscrowd': 1})))
+    for i in range(60):
+        for q in ask(record, seed=i, per_application=5).questions:
+            assert form_of(q) not in ('kinds', 'predominant', 'target', 'options', 'is predominant', 'most common'), q
+            assert not {'car', 'vehicle'} & {f.subject for f in q.facts}, q

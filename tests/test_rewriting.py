@@ -1,32 +1,31 @@
 "Rewriting on real human captions, on any text at all, and with servers that fail in every way"
-import json, os, re, threading
+import json, re, threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 import pytest
 from hypothesis import example, given, settings, strategies as st
-from sartext.narrate.captioners import server_captioner, transformers_captioner
-from sartext.narrate.rewriting import COLOURS, Tally, chat_llm, narrate_pairs, rewrite, said
+from sartext.narrate import rewriting
+from sartext.narrate.captioners import given as captioner_of, read_captions, server_captioner, transformers_captioner
+from sartext.narrate.rewriting import COLOURS, Tally, chat_llm, narrate_pairs, read_rules, rewrite, rewrite_file, said
 from sartext.narrate.words import forbidden
-from sartext.records import Fact, Record
+from sartext.records import BadInput, Fact, Problems, Record
 
-DATA = Path(os.environ.get('SARTEXT_DATA', Path(__file__).parents[2]/'shared'/'data'))/'optical_captions'
 # written down apart from the module: what FIELD's list of colour and optical-only words comes to
 COLOUR = re.compile(r"\b(?:black|white|gr[ae]y(?:ish)?|red(?:dish)?|green(?:ish)?|blue|bluish|yellow(?:ish)?|brown(?:ish)?|orange|pink|purple|"
                     r"violet|khaki|silvery?|golden|cyan|aqua(?:marine)?|beige|maroon|turquoise|crimson|magenta|indigo|teal|tan|colou?r(?:s|ed|ful)?)\b", re.I)
 OPTICAL = re.compile(r"\b(?:cloud\w*|sun(?!k)\w*|shadow\w*|lush|turbid|muddy|photo(?!volt)\w*|aerial|spring|summer|autumn|winter|"
                      r"night|morning|evening|noon|lit|light(?:ing)?|clear (?:water|sky))\b", re.I)
 
-def captions(name):
-    folder = DATA/name
-    if not folder.exists(): pytest.skip(f'no {name} captions below {DATA}; set SARTEXT_DATA')
+def captions(data, name):
+    folder = data/'optical_captions'/name
+    if not folder.exists(): pytest.skip(f'no {name} captions below {data}; set SARTEXT_DATA')
     if name == 'rsicd': return [l for f in ('train', 'test') for l in (folder/f'{f}_caps.txt').read_text('utf-8').splitlines()]
     if name == 'ucm': return [a['caption'] for a in json.loads((folder/'ucm_test_coco_format.json').read_text())['annotations']]
     return [s['raw'] for i in json.loads((folder/'dataset_sydney.json').read_text())['images'] for s in i['sentences']]
 
 @pytest.mark.parametrize('name, n, coloured', [('rsicd', 54_605, .53), ('ucm', 1_050, .05), ('sydney', 3_065, .3)])
-def test_human_captions(name, n, coloured):
-    texts = Counter(captions(name))
+def test_human_captions(data, name, n, coloured):
+    texts = Counter(captions(data, name))
     assert texts.total() == n
     before, lost, lines = 0, 0, {}
     for text, times in texts.items():
@@ -140,3 +139,43 @@ def test_transformers_captioner(tmp_path):
     captioner = transformers_captioner(str(tmp_path/'blip'), max_new_tokens=5)
     text = captioner(tmp_path/'a.png')
     assert isinstance(text, str) and text == captioner(tmp_path/'a.png') and set(text.split()) <= set(words)
+
+@pytest.mark.parametrize('text, n, new', [
+    ('one hundred ships are here .', 5, 'five ships are here .'), ('131 ships are here .', 5, 'five ships are here .'),
+    ('a dozen ships are here .', 3, 'three ships are here .'), ('ships are in the harbor .', 1, 'one ship is in the harbor .'),
+    ('there are no ships .', 1, 'there is one ship .'), ('two ships are near three ships .', 1, 'one ship can be seen .'),
+    ('10 to 20 ships are in the sea .', 7, 'seven ships are in the sea .'), ('between 10 and 20 boats .', 7, 'seven boats .'),
+    ('at least ten ships .', 7, 'seven ships .'), ('at least two ships .', 7, 'at least two ships .'), ('two or three ships .', 3, 'two or three ships .'),
+    ('two dozen ships .', 24, 'two dozen ships .'), ('one ship sails .', 3, 'three ships can be seen .'), ('many kinds of ships', 1, 'one ship can be seen'),
+    ('The two ships are moored.', 1, 'One ship can be seen.'), ('a pier and two ships are here', 1, 'a pier and one ship are here')])
+def test_counts(text, n, new): assert rewrite(text, facts=[Fact('count', 'ship', n)]).text == new
+
+def test_no_true_class_is_lost():
+    counts = dict(ship=3, tank=2, harbor=0, bridge=0)
+    done = rewrite('some boats are docked at a harbor with a bridge and two tanks', facts=[Fact('count', k, n) for k, n in counts.items()])
+    assert done.text == 'three ships and two tanks can be seen' and 'annotation/plain' in done.rules
+    assert rewrite('131 houses and a ship', facts=[Fact('count', 'ship', 1)]).text == 'several houses and a ship'
+
+def test_names_in_capitals_are_generalised():
+    for name in ('T72', 'BMP2', '2S1'): assert rewrite(f'a {name} is parked .', 10.).text == 'an object is parked .'
+
+def test_files_keep_their_lines(tmp_path):
+    record = dict(id='a', image='a.png', width=9, height=9)
+    rows = [json.dumps({**record, 'optical_caption': ' '}), '[' * 100_000, json.dumps({**record, 'optical_caption': 'a blue pond .'})]
+    (tmp_path/'in.jsonl').write_text('\n'.join(rows) + '\n'); faults = Problems('skip')
+    rewrite_file(tmp_path/'in.jsonl', tmp_path/'out.jsonl', tmp_path/'log.jsonl', problems=faults)
+    out = (tmp_path/'out.jsonl').read_text().split('\n')
+    assert len(faults) == 1 and faults[0].place == 'line 2' and out[1] == '' and json.loads(out[2])['captions'][0]['text'] == 'a pond .'
+    edit, = map(json.loads, (tmp_path/'log.jsonl').read_text().splitlines())
+    assert edit['line'] == 3 and 'blue' in edit['before'] and 'blue' not in edit['after'] and edit['after']
+
+def test_a_server_has_its_own_replies(tmp_path, monkeypatch):
+    monkeypatch.setattr(rewriting, 'chat', lambda url, *_: url)
+    assert [chat_llm(url, 'm', cache=tmp_path)('q') for url in ('http://a', 'http://b', 'http://a')] == ['http://a', 'http://b', 'http://a']
+
+def test_faults_are_named(tmp_path):
+    (tmp_path/'big.jsonl').write_text('{"image": "a.png", "caption": "a pond ."}\n{"image": %s}\n' % ('9'*5000)); faults = Problems('skip')
+    assert read_captions(tmp_path/'big.jsonl', faults) == {'a.png': ('a pond .',)} and faults[0].place == 'line 2'
+    with pytest.raises(ValueError, match='names no image'): captioner_of({'': 'A port.'})
+    (tmp_path/'rules.txt').write_text('[classes]\nA = a\n[colour]\nroof :: red => \\9\n')
+    with pytest.raises(BadInput, match=r'rules\.txt, line 4'): read_rules(str(tmp_path/'rules.txt'))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sartext.imagery.read import Raster, read_image
 from sartext.narrate.facts import mask_facts, metadata_facts, scattering_facts
-from sartext.narrate.segmentation import MASK_PLANS, compose_mask, facts_of, narrate_mask, narrate_masks
+from sartext.narrate.segmentation import MASK_PLANS, _raster, compose_mask, facts_of, narrate_mask, narrate_masks
 from sartext.narrate.words import forbidden
 from sartext.records import BadInput, Box, Fact, Problems, Record, Sar, from_dict, to_json
 from sartext.sources.masks import read_classes, read_mask, read_masks, read_pairs
@@ -142,3 +142,16 @@ def test_boxes_count_what_a_mask_cannot():
     for p in MASK_PLANS.values():
         assert 'wo ships' in compose_mask(both, p, random.Random(0), (*mask_facts(both, mask), *box_facts(both))).text
         assert not any(f.kind == 'count' for f in compose_mask(r, p, random.Random(0), mask_facts(r, mask)).facts)
+
+def test_all_is_said_of_all_pixels_only():
+    mask = np.ones((300, 300), np.uint8); mask[0, :40] = 0; mask[1:5, :100] = 0
+    record = Record('w', 'w.png', 300, 300, mask='m.png', mask_classes={'1': 'water'})
+    for gap, value in ((mask, False), (np.ones_like(mask), True)):
+        texts = ' '.join(compose_mask(record, p, random.Random(i), mask_facts(record, gap)).text for p in MASK_PLANS.values() for i in range(3))
+        assert bool(re.search(r'\b(all of|nothing but)\b', texts)) == value, texts
+
+def test_8_bit_tiff_has_no_decibels(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(1, 250, (64, 64)).astype('uint8')).save(tmp_path/'g.tif')
+    Image.fromarray(np.random.default_rng(0).random((64, 64)).astype('float32')).save(tmp_path/'f.tif')
+    record = Record('g', 'g.tif', 64, 64, sar=Sar(quantity='intensity'))
+    assert _raster(record, tmp_path/'g.tif').quantity == 'display' and _raster(record, tmp_path/'f.tif').quantity == 'intensity'

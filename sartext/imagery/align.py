@@ -6,7 +6,7 @@
 __all__ = ['RESAMPLING', 'CLEAR', 'Place', 'place_of', 'reduced', 'read_over', 'Shift', 'measured_shift', 'Pair', 'align',
            'tiles', 'spacing_of', 'to_rgb', 'write_pairs']
 
-# %% ../../nbs/04_align.ipynb #df0d7ca5
+# %% ../../nbs/04_align.ipynb #84563c13
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .read import MAX_PIXELS, Raster, _bad, _by_rasterio, _limit, _rasterio, read_image
-from ..records import Record, Sar, atomic
+from ..records import BadInput, Problem, Record, Sar, atomic, below
 
 # %% ../../nbs/04_align.ipynb #46fd275d
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def to_rgb(raster: Raster, low: float = 1., high: float = 99.) -> np.ndarray:
         a = 255*(a - bottom)/max(top - bottom, 1e-12)
     return np.rint(np.nan_to_num(a).clip(0, 255)).astype('uint8').transpose(1, 2, 0)
 
-# %% ../../nbs/04_align.ipynb #d6aa3ee5
+# %% ../../nbs/04_align.ipynb #bb717152
 def write_pairs(
     pairs: Iterable[Pair],
     folder: str | Path,         # gets `sar/` and `optical/`
@@ -331,6 +331,7 @@ def write_pairs(
     "Write each pair as GeoTIFF and PNG below `folder` and yield its record"
     import rasterio
     from PIL import Image
+    if not below(id): raise BadInput(Problem('pairs', 'id', f'{id!r} leads out of the folder', 'give a plain name'))
     folder = Path(folder); (folder/'sar').mkdir(parents=True, exist_ok=True)
     for p in pairs:
         name, (n, h, w), r = f'{id}-{p.scale}x-{p.x}-{p.y}', p.sar.array.shape, p.sar

@@ -6,13 +6,13 @@
 __all__ = ['PLANS', 'HELD_OUT', 'PICTURES', 'STYLES', 'RELATIONS', 'POINTS', 'SLOTS', 'Plan', 'plans_of', 'Draft', 'compose',
            'narrate', 'narrate_all']
 
-# %% ../../nbs/13_annotation.ipynb #70b74ef8
+# %% ../../nbs/13_annotation.ipynb #7e460651
 import random, re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..records import Caption, Fact, Record, rng_for
-from .facts import box_facts, metadata_facts, sorted_facts
+from .facts import box_facts, countable, metadata_facts, sorted_facts
 from .words import (AXES, CELLS, CONTRASTS, EXTENTS, GRAINS, GROUNDS, NOUNS, ONES, SIDES, SIZE_WORDS,
                                    SIZES, ancestors, and_list, article, number_word, place, plural, spoken)
 
@@ -762,7 +762,7 @@ def compose(
     rules = (f'plan:{plan.id}', f'places:{d.style}', *dict.fromkeys(d.rules))
     return Caption(text, plan.kind, 'a2c', sorted_facts(d.said), rules)
 
-# %% ../../nbs/13_annotation.ipynb #e07de76a
+# %% ../../nbs/13_annotation.ipynb #d30b8151
 def narrate(
     record: Record,
     seed: int = 0,                                      # of the run
@@ -778,6 +778,8 @@ def narrate(
     if not any(f.kind == 'count' for f in facts): return record
     for kind, choice in allowed.items():
         rng, texts = rng_for(seed, record.id, 'a2c', kind, plans), []
+        if countable(record) is not record:                     # some of 'the objects' are a crowd nobody counted
+            choice = [p for p in choice if 'the objects' not in ' '.join((*p.one, *p.many, *p.kinds, *p.none))]
         order = rng.sample(choice, len(choice))
         for i in range(4*max(per_image, len(choice))):
             if len(texts) == per_image: break

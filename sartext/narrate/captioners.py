@@ -28,7 +28,7 @@ def _column(names: Iterable[str], wanted: tuple[str, ...]) -> str | None:
     low = {str(n).strip().lower(): n for n in names if n is not None}
     return next((low[w] for w in wanted if w in low), None)
 
-# %% ../../nbs/15_captioners.ipynb #3817fbc1
+# %% ../../nbs/15_captioners.ipynb #01f71643
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
     "Line number and row of a CSV, TSV or JSON lines file"
     try: text = path.read_text(encoding='utf-8-sig')
@@ -38,7 +38,7 @@ def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
         for n, line in enumerate(text.splitlines(), 1):
             if not line.strip(): continue
             try: row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as e:
+            except (ValueError, RecursionError) as e:           # ValueError: also an integer of 5,000 digits
                 problems.add(path, f'line {n}', f'not valid JSON: {e}', 'write one object a line'); continue
             if isinstance(row, dict): yield n, row
             else: problems.add(path, f'line {n}', f'{str(row)[:60]!r} is no object', 'write one object a line')
@@ -74,7 +74,7 @@ def read_captions(
             found[name] = (*found.get(name, ()), *texts)
     return found
 
-# %% ../../nbs/15_captioners.ipynb #1bff6870
+# %% ../../nbs/15_captioners.ipynb #8fb58f5a
 def given(
     captions: str | Path | Iterable[Record] | dict,  # a file as for `read_captions`, records, or image → caption(s)
     problems: Problems | None = None,
@@ -87,6 +87,7 @@ def given(
     ends = {}
     for name, texts in captions.items():
         parts = PurePosixPath(name).parts[::-1]
+        if not parts: raise ValueError(f'{name!r} names no image; give its path')
         ends.setdefault(parts[0], []).append((parts, (texts,) if isinstance(texts, str) else tuple(texts)))
     def captioner(image: str | Path) -> tuple[str, ...]:
         parts = Path(image).parts[::-1]

@@ -173,10 +173,9 @@ def _adjective_at(w: list[str], i: int, lexicon: dict) -> tuple[str, int] | None
     if not found or j == len(w) or (where := _cell_of(found)) is None: return None
     return (where, j) if any(t[0] == 'noun' and tuple(w[j:j+len(p)]) == p for p, t in lexicon.get(w[j], ())) else None
 
-# %% ../../nbs/12_checking.ipynb #7c823837
+# %% ../../nbs/12_checking.ipynb #084ae462
 _SMALL = {number_word(i): i for i in range(20)}
 _DECADES = {number_word(i): i for i in range(20, 100, 10)}
-_DOZENS = {'dozen': 12}
 _ABOUT = r'(?:\b(?:about|approximately|around|roughly|some|nearly|almost|over)\s+)?'
 _LENGTH = re.compile(rf'{_ABOUT}(\d+(?:\.\d+)?)[ -]?(?:m|metres?|meters?)\b'
                      r'(?!\s+(?:pixels?|per pixel|resolution|spacing|gsd|by\b))(\s+wide\b)?', re.I)
@@ -794,7 +793,32 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
-# %% ../../nbs/12_checking.ipynb #f7e7b737
+# %% ../../nbs/12_checking.ipynb #2bcd0d5a
+_DENIED = {'all', 'each', 'both', 'num', 'place', 'vague', 'rel', 'size', 'group', 'groupof', 'percent'}
+
+def _bounded(t: list[tuple], i: int) -> bool:
+    "Whether a bound or a denial begins at token `i`: 'than two', 'at least', 'hardly any', 'not all', 'not true'"
+    def at(k): return t[k] if 0 <= k < len(t) else ('', '')
+    (k, v), (k1, v1) = t[i][:2], at(i + 1)[:2]
+    if k == 'no': return k1 == 'num' and v1 > 0
+    if k == 'vague' and v == 'most': return at(i - 1)[:2] == ('rel', 'in') and k1 in ('num', 'art')  # 'at most two'
+    if k != 'w': return False
+    if v == 'not': return k1 in _DENIED or v1 in ('true', 'exactly') or k1 == 'the' and at(i + 2)[1] == 'case'
+    if v in ('false', 'untrue', 'wrong'): return v1 == 'that'
+    if v in ('hardly', 'scarcely', 'barely'): return v1 == 'any' or k1 in ('num', 'noun', 'art', 'vague')
+    if v == 'least': return at(i - 1)[0] == 'rel'                  # 'at'
+    if v == 'to': return at(i - 1)[1] == 'up' and k1 == 'num'
+    return v == 'than' and k1 in ('num', 'percent')
+
+def _readable(tokens: list[tuple]) -> list[tuple]:
+    "`tokens` without the sentences that hold a bound or a denial"
+    kept, start = [], 0
+    for end in [i for i, t in enumerate(tokens) if t[0] in ('.', ';')] + [len(tokens)]:
+        if not any(_bounded(tokens, i) for i in range(start, end)): kept += tokens[start:end]
+        kept += tokens[end:end+1]; start = end + 1
+    return kept
+
+# %% ../../nbs/12_checking.ipynb #ec76b806
 def read_facts(
     text: str,                      # a caption, one sentence or many
     names: Iterable[str] = (),      # more things it may speak of, singular: the classes of a data set
@@ -802,7 +826,7 @@ def read_facts(
     "What `text` states, each fact once, in the order of the text; a vague count has a word of `VAGUE` as its value"
     text, radar = _radar(text)
     text, ground = _ground(text)
-    items = _walk(_tokens(text, _lexicon(tuple(sorted(set(names))))))
+    items = _walk(_readable(_tokens(text, _lexicon(tuple(sorted(set(names)))))))
     totals, facts = _totals(items), []
     for name, numbers in totals.items():
         for n in dict.fromkeys(numbers):
@@ -811,7 +835,7 @@ def read_facts(
     for i in items: facts += _facts_of(i, totals)
     return tuple(dict.fromkeys((*facts, *ground, *radar)))
 
-# %% ../../nbs/12_checking.ipynb #e41fdff6
+# %% ../../nbs/12_checking.ipynb #d0cb55ca
 @dataclass(frozen=True)
 class Truth:
     "What is known of one picture, ready to be asked"
@@ -824,8 +848,10 @@ class Truth:
 
 def truth_of(record: Record, facts: Iterable[Fact] = ()) -> Truth:  # `facts`: what masks or pixels add
     "Everything known of `record`"
-    from sartext.narrate.facts import box_facts, metadata_facts, things
-    facts = (*box_facts(record), *metadata_facts(record), *facts)
+    from sartext.narrate.facts import box_facts, countable, metadata_facts, things
+    facts, whole = (*box_facts(record), *metadata_facts(record), *facts), record
+    record = countable(whole)                                       # of a crowd nobody knows how many it is
+    crowds = {category(b.category) for b in whole.boxes} - {category(b.category) for b in record.boxes}
     seen, about = things(record), {}
     width, height = record.width, record.height
     boxes = tuple((t.name, ancestors(category(t.box.category)), t.where, t.box.center[0]/width, t.box.center[1]/height)
@@ -835,8 +861,10 @@ def truth_of(record: Record, facts: Iterable[Fact] = ()) -> Truth:  # `facts`: w
     covers = {f.subject for f in facts if f.kind in ('proportion', 'scattering', 'presence')}
     covers |= {cover(c) for c in record.mask_classes.values()}
     named = {b[0] for b in boxes} | {f.subject for f in facts if f.kind == 'count'}
-    names = tuple(sorted((labelled | covers | named) - {'', 'object', 'structure', 'background', 'bright area'}))
-    return Truth(frozenset(facts), frozenset(labelled | named | covers), boxes, names, about)
+    names = tuple(sorted((labelled | covers | named | crowds) -
+                         {'', 'object', 'structure', 'background', 'bright area'}))
+    doubtful = {n for n in labelled if any(n in ancestors(c) or c in ancestors(n) for c in crowds)}
+    return Truth(frozenset(facts), frozenset((labelled | named | covers) - doubtful), boxes, names, about)
 
 # %% ../../nbs/12_checking.ipynb #1fcd609c
 def _amounts(truth: Truth, name: str, place: str | None = None) -> list[int]:
@@ -1024,7 +1052,7 @@ def entails(said: Fact, other: Fact) -> bool:
     same = said.kind == other.kind and said.value == other.value and said.object == other.object
     return same and other.number in (None, said.number) and other.where in (None, said.where)
 
-# %% ../../nbs/12_checking.ipynb #9a41161b
+# %% ../../nbs/12_checking.ipynb #12950901
 def check(
     caption: Caption | str,
     record: Record,
@@ -1040,7 +1068,8 @@ def check(
         if f.kind == 'position' and f.value != 'elsewhere' and f.number: said.setdefault(f.subject, set()).add(f.value)
     verdicts = [(f, judge(f, truth, said, slack)) for f in read]
     read = (*read, *(_as_category(f, truth) for f in read), *(_as_known(f, truth) for f in read))
-    wanted = tuple(stated) or tuple(f for f in truth.facts if f.kind == 'position' or f.kind == 'count' and f.value)
+    wanted = tuple(stated) or tuple(f for f in sorted(truth.facts, key=repr)
+                                    if f.kind == 'position' or f.kind == 'count' and f.value)
     readers = {}
     for f in read: readers.setdefault(f.subject, []).append(f)
     missed = tuple(w for w in wanted if not any(entails(f, w) for f in readers.get(w.subject, ())))
@@ -1100,22 +1129,27 @@ def score(
         for caption in told: result.add(record, check(caption, record, truth=truth, slack=slack))
     return result
 
-# %% ../../nbs/12_checking.ipynb #1a5ad5d3
+# %% ../../nbs/12_checking.ipynb #75659603
 _KEYS = ('id', 'image', 'filepath', 'filename', 'file_name', 'imgpath')
 _TEXTS = ('caption', 'text', 'title', 'captions', 'predict', 'prediction')
 
 def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a CSV, TSV or JSONL file"
-    text = path.read_text(encoding='utf-8-sig')
+    try: text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as e:
+        problems.add(path, f'byte {e.start}', 'not UTF-8', 'save the file as UTF-8'); return
     if path.suffix.lower() in ('.csv', '.tsv'):
         lines = csv.DictReader(text.splitlines(), delimiter='\t' if path.suffix.lower() == '.tsv' else ',')
-        for row in lines: yield f'line {lines.line_num}', {k.strip().lower(): v for k, v in row.items() if k}
+        try:
+            for row in lines: yield f'line {lines.line_num}', {k.strip().lower(): v for k, v in row.items() if k}
+        except csv.Error as e: problems.add(path, f'line {lines.line_num}', f'not valid CSV: {e}', 'correct the line')
         return
     for n, line in enumerate(text.splitlines(), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
-        except json.JSONDecodeError as e:
-            problems.add(path, f'line {n}', f'not valid JSON: {e.msg}', 'write one object a line')
+        except (ValueError, RecursionError) as e:                   # also a number too long, brackets too deep
+            why = getattr(e, 'msg', 'a number too long or brackets too deep')
+            problems.add(path, f'line {n}', f'not valid JSON: {why}', 'write one object a line')
         else:
             if isinstance(row, dict): yield f'line {n}', row
             else: problems.add(path, f'line {n}', f'{line[:40]!r} is no object', 'write {"id": …, "caption": …}')
@@ -1241,7 +1275,7 @@ def planted(
                 result[kind][0] += 1; result[kind][1] += not check(replace(caption, text=text), record, truth=truth).ok
     return {k: tuple(v) for k, v in result.items()}
 
-# %% ../../nbs/12_checking.ipynb #3d7169f9
+# %% ../../nbs/12_checking.ipynb #d3779917
 @lru_cache(4096)
 def _canonical(name: str) -> str:
     "The one name of a thing, whatever it is called"
@@ -1265,7 +1299,7 @@ def _plainly(f: Fact) -> Fact:
                 f.object and _canonical(f.object), _same(f.where))
 
 def alike(a: Fact, b: Fact) -> bool:
-    "Whether two facts say the same, as far as both say anything"
+    "Whether `a`, which was read, says what `b`, a label, does, as far as both say anything"
     if a.kind != b.kind: return False
     parties = {a.subject, a.object} == {b.subject, b.object}
     if a.kind == 'relation' and a.value == b.value == 'close to' and parties: return True
@@ -1274,15 +1308,16 @@ def alike(a: Fact, b: Fact) -> bool:
     if a.kind == 'count':
         if a.value == b.value: return True
         least = [VAGUE.get(v, 1) if isinstance(v, str) else v for v in (a.value, b.value)]
-        if not any(isinstance(v, str) for v in (a.value, b.value)) or min(least) == 0: return False
-        both = isinstance(a.value, str) and isinstance(b.value, str)
-        exact, vague = least if isinstance(b.value, str) else least[::-1]
-        return both or 'plural' in (a.value, b.value) or exact >= vague
+        vague = [isinstance(v, str) for v in (a.value, b.value)]
+        if not any(vague) or min(least) == 0: return False
+        if all(vague): return least[0] <= least[1]                  # 'several' for 'hundreds', not the other way round
+        if 'plural' in (a.value, b.value) and 1 in least: return True       # presence, and 'a ship'
+        return a.value != 'plural' and (least[0] >= least[1] if vague[1] else least[1] >= least[0])
     if a.kind == 'proportion' and type(a.value) is type(b.value) is int: return abs(a.value - b.value) <= 5
     return str(a.value) == str(b.value) and all(x == y or None in (x, y) for x, y in
                                                 ((a.number, b.number), (a.object, b.object), (a.where, b.where)))
 
-# %% ../../nbs/12_checking.ipynb #55cd48e3
+# %% ../../nbs/12_checking.ipynb #f9935ebd
 def _labelled(path: str | Path, problems: Problems) -> Iterator[tuple[str, str, list[Fact]]]:
     "Text, source and labels of each line"
     for place, row in _table_rows(Path(path), problems):
@@ -1296,13 +1331,12 @@ def _compare(text: str, labels: list[Fact], ignore: tuple[str, ...]) -> tuple[li
     "What is read and what is labelled, each parted into right and wrong, found and missed"
     def kept(facts):
         return [f for f in dict.fromkeys(map(_plainly, facts)) if f.kind != 'relation' or f.value not in ignore]
-    def near(f, others): return any(alike(f, o) for o in others)
     read, told = kept(read_facts(text)), kept(labels)
-    def known(f, others):
-        there = f.kind == 'count' and f.value == 'plural' and any(f.subject in (o.subject, o.object) for o in others)
-        return there or near(f, others)
-    return ([f for f in read if known(f, told)], [f for f in read if not known(f, told)],
-            [f for f in told if known(f, read)], [f for f in told if not known(f, read)])
+    def there(f, others):
+        return f.kind == 'count' and f.value == 'plural' and any(f.subject in (o.subject, o.object) for o in others)
+    right = [f for f in read if there(f, told) or any(alike(f, o) for o in told)]
+    found = [f for f in told if there(f, read) or any(alike(o, f) for o in read)]
+    return right, [f for f in read if f not in right], found, [f for f in told if f not in found]
 
 def outside_score(
     path: str | Path,                       # labelled sentences, one JSON object a line

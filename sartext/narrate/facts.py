@@ -40,9 +40,9 @@ def _length(box: Box, spacing: tuple[float, float]) -> float:
         return float(np.hypot(*(corners - np.roll(corners, -1, 0)).T).max())
     return max(box.w*spacing[0], box.h*spacing[1])
 
-# %% ../../nbs/11_facts.ipynb #4948f748
-def _axis(box: Box) -> str | None:
-    "Direction of the long side of the outline, None where there is none or it is less than `ELONGATED`"
+# %% ../../nbs/11_facts.ipynb #05155334
+def _angle(box: Box) -> float | None:
+    "Degrees of the outline's long side from +x, clockwise; None where there is none or it is less than `ELONGATED`"
     if not box.polygon: return None
     p = np.array(box.polygon, float)
     if len(p) == 4: sides = [p[1] - p[0], p[2] - p[1]]                      # a rotated rectangle
@@ -56,7 +56,9 @@ def _axis(box: Box) -> str | None:
         sides = [v*np.ptp(centred @ v) for v in vectors.T]
     long, short = sorted(sides, key=lambda s: -np.hypot(*s))
     if np.hypot(*long) < ELONGATED*max(np.hypot(*short), 1e-9): return None
-    return axis_word(float(np.degrees(np.arctan2(long[1], long[0]))))
+    return float(np.degrees(np.arctan2(long[1], long[0])) % 180)
+
+def _axis(box: Box) -> str | None: return None if (angle := _angle(box)) is None else axis_word(angle)
 
 def _told(box: Box, key: str) -> float | None:
     "A measure in metres, degrees or knots that the annotation adds; None where it is absent or no number above 0"
@@ -70,12 +72,18 @@ def _type(box: Box, name: str) -> str | None:
     exact = category(value) if isinstance(value, str) and value.strip() else name
     return exact if exact != name and name in ancestors(exact) else None
 
+def _area(box: Box) -> float:
+    "Area of the outline, of all its parts; of the upright box where there is none"
+    if not box.polygon: return box.area
+    rings = [np.array(r, float) for r in box.attributes.get('parts') or [box.polygon]]
+    return sum(abs(float(np.sum(x*np.roll(y, -1) - y*np.roll(x, -1)))) for x, y in (r.T for r in rings))/2 or box.area
+
 def _share(box: Box, width: int, height: int) -> str | None:
     side, part, whole = ('height', box.h, height) if extent(box.w, box.h) == 'tall' else ('width', box.w, width)
     fraction = share_of_side(part, whole)
     return fraction and f'{fraction} of the {side}'
 
-# %% ../../nbs/11_facts.ipynb #161181b0
+# %% ../../nbs/11_facts.ipynb #1ca737c6
 def things(record: Record) -> list[Thing]:
     "The boxes of `record` read once, in the order of the boxes"
     width, height, spacing = record.width, record.height, record.sar.pixel_spacing
@@ -85,7 +93,7 @@ def things(record: Record) -> list[Thing]:
     def one(b):
         name = nameable(category(b.category), record.spacing)
         scale = NOUNS[name].scale if name in NOUNS else 'object'
-        size = None if chip or spacing else size_word(b.area/(width*height), scale)
+        size = None if chip or spacing else size_word(_area(b)/(width*height), scale)
         length = _told(b, 'length') if told[b.category] else _length(b, spacing) if spacing else None
         size = None if length else size
         share = _share(b, width, height) if size else None
@@ -180,7 +188,7 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
     cells = {t.where for t in same}
     if len(same) >= 5 and len(cells) >= 5: yield Fact('relation', name, 'spread', len(same))
 
-# %% ../../nbs/11_facts.ipynb #c3a9ea12
+# %% ../../nbs/11_facts.ipynb #17f0fc84
 def _nearest(rows: np.ndarray) -> float:
     "Mean distance to the nearest neighbour, in mean longer sides"
     centres = (rows[:, :2] + rows[:, 2:4])/2
@@ -189,13 +197,20 @@ def _nearest(rows: np.ndarray) -> float:
         return d.min()
     return float(np.mean([least(i) for i in range(len(rows))])/rows[:, 4].mean())
 
+_PARALLEL = 10.       # degrees
+
+def _parallel(angles: list[float | None]) -> bool:
+    "Whether all axes are known and no two of them more than `_PARALLEL` apart"
+    if len(angles) < 2 or None in angles: return False
+    turned = np.sort(np.array(angles) % 180)
+    return bool(180 - np.diff(turned, append=turned[0] + 180).max() <= _PARALLEL)
+
 def _together(name: str, same: list[Thing]) -> Iterator[Fact]:
     "Largest, parallel, dense or sparse among the things of one category"
-    areas = sorted(same, key=lambda t: -t.box.area)
-    alone = len(same) > 1 and sum(t.where == areas[0].where for t in same) == 1
-    if alone and areas[0].box.area >= 1.5*areas[1].box.area:
-        yield Fact('relation', name, 'largest', 1, where=areas[0].where)
-    if len(same) > 1 and same[0].axis and len({t.axis for t in same}) == 1:
+    areas = sorted(((_area(t.box), t.where) for t in same), key=lambda a: -a[0])
+    alone = len(same) > 1 and sum(t.where == areas[0][1] for t in same) == 1
+    if alone and areas[0][0] >= 1.5*areas[1][0]: yield Fact('relation', name, 'largest', 1, where=areas[0][1])
+    if all(t.axis for t in same) and _parallel([_angle(t.box) for t in same]):
         yield Fact('relation', name, 'parallel', len(same))
     if len(same) >= 5:
         apart = _nearest(_arrays(t.box for t in same))
@@ -210,19 +225,45 @@ def _edges(record: Record, name: str, same: list[Thing]) -> Iterator[Fact]:
     count = Counter(e for t in same for e in near(t.box))
     for edge, n in count.items(): yield Fact('relation', name, 'close to', n, f'{edge} edge')
 
-# %% ../../nbs/11_facts.ipynb #940d36c4
+# %% ../../nbs/11_facts.ipynb #6f592e4b
 _QUAYS = ('harbor', 'pier', 'dock', 'breakwater')
 _SPANS = ('bridge', 'overpass', 'runway', 'pier')
 
+_BASINS = ('harbor', 'dock')            # a ship can lie inside; in a pier it cannot
+
+def _ring(box: Box) -> np.ndarray:
+    "(n, 2) corners of the outline, of the upright box where there is none"
+    x, y = box.x + box.w, box.y + box.h
+    return np.array(box.polygon or ((box.x, box.y), (x, box.y), (x, y), (box.x, y)), float)
+
+def _holds(ring: np.ndarray, x: float, y: float) -> bool:
+    "Whether a point lies within an outline: a line to the right crosses it an odd number of times"
+    (ax, ay), (bx, by) = ring.T, np.roll(ring, -1, 0).T
+    at = ax + (y - ay)*(bx - ax)/np.where(by == ay, 1, by - ay)
+    return bool((((ay > y) != (by > y)) & (x < at)).sum() % 2)
+
+def _to_edges(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    "(points, edges) distances to the edges of an outline"
+    along = np.roll(ring, -1, 0) - ring
+    t = ((points[:, None] - ring)*along).sum(-1)/np.maximum((along**2).sum(-1), 1e-9)
+    return np.linalg.norm(ring + np.clip(t, 0, 1)[..., None]*along - points[:, None], axis=-1)
+
+# %% ../../nbs/11_facts.ipynb #82309f81
 def _berth(t: Thing, quay: Box) -> str | None:
     "'inside' or 'moored along' a quay, or None"
-    b, (x, y) = t.box, t.box.center
-    if quay.x <= x <= quay.x + quay.w and quay.y <= y <= quay.y + quay.h: return 'inside'
+    b, ring = t.box, _ring(quay)
     gap_x = max(quay.x - b.x - b.w, b.x - quay.x - quay.w)
     gap_y = max(quay.y - b.y - b.h, b.y - quay.y - quay.h)
-    side, gap = ('tall', gap_x) if gap_x > gap_y else ('wide', gap_y)
-    near = -min(b.w, b.h) <= gap and max(gap_x, gap_y, 0) <= .5*min(b.w, b.h)
-    return 'moored along' if t.extent == side and near else None
+    if max(gap_x, gap_y) > .5*min(b.w, b.h): return None                    # the outlines are no nearer
+    if _holds(ring, *b.center): return 'inside' if category(quay.category) in _BASINS else None
+    heading, own = _angle(b) if b.polygon else {'wide': 0., 'tall': 90.}.get(t.extent), _ring(b)
+    if heading is None: return None
+    edge = int(_to_edges(np.array([b.center]), ring).argmin())              # the facing one
+    x, y = np.roll(ring, -1, 0)[edge] - ring[edge]
+    turn = abs((heading - np.degrees(np.arctan2(y, x)) + 90) % 180 - 90)
+    wide = 2*_to_edges(np.array([b.center]), own).min() if b.polygon else min(b.w, b.h)
+    gap = min(_to_edges(own, ring).min(), _to_edges(ring, own).min())
+    return 'moored along' if turn <= 22.5 and gap <= .5*wide else None
 
 def _midline(box: Box) -> np.ndarray | None:
     "Ends (2, 2) of the axis of a rotated rectangle, None of another outline"
@@ -362,7 +403,7 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
         if (n := int(here.sum())) >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #eb05a4d9
+# %% ../../nbs/11_facts.ipynb #d9fa5ac6
 def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[Fact]:
     "What share each class has, which has the largest, what is unlabelled, and which classes do not occur"
     for r in found:
@@ -374,13 +415,15 @@ def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[F
     if found and found[0].name not in NOUNS and found[0].share > min(.5, n/mask.size):
         yield Fact('proportion', found[0].name, 'most' if found[0].share > .5 else 'largest')
     if n >= LEAST_PIXELS: yield Fact('proportion', 'unlabelled', int(100*n/mask.size + .5))
-    absent = {class_at(n, record.spacing) for n in record.mask_classes.values()} - {r.name for r in found}
+    here = {int(v) for v in np.unique(mask)}    # of what has a few pixels neither is said: not there, or there
+    present = {class_at(n, record.spacing) for v, n in record.mask_classes.items() if int(v) in here}
+    absent = {class_at(n, record.spacing) for n in record.mask_classes.values()} - {r.name for r in found} - present
     labelled = {category(c) for c in record.labelled_classes}
     # an object class a source cannot label at this spacing is no news
     for name in sorted(absent):
         if not record.labelled_classes or name not in NOUNS or name in labelled: yield Fact('presence', name, False)
 
-# %% ../../nbs/11_facts.ipynb #dd319c6a
+# %% ../../nbs/11_facts.ipynb #b5f12209
 _MASS = .75           # share of a cover's mass that must lie where it is said to lie: three of four
 _FEW = 4              # up to so many patches are placed one by one
 
@@ -402,6 +445,11 @@ def _mass_place(here: np.ndarray) -> str | None:
     if cells[4] >= _MASS: return 'center'
     return 'throughout' if min(cells) >= .05 else None      # an even spread gives each cell .11
 
+def _held(patch: np.ndarray, where: str, width: int, height: int) -> float:
+    "Share of a patch that lies in a cell"
+    rows, columns = (np.minimum(3*(v + .5)//size, 2).astype(int) for v, size in zip(patch.T, (height, width)))
+    return float((3*rows + columns == CELLS.index(where)).mean())
+
 def _patch_places(r: Region, width: int, height: int) -> Iterator[Fact]:
     "How many patches there are and, if few, in which cells"
     main, n = _main(r.patches), len(r.patches)
@@ -409,8 +457,9 @@ def _patch_places(r: Region, width: int, height: int) -> Iterator[Fact]:
     if len(main) <= _FEW: yield Fact('relation', r.name, 'patches' if len(main) == n else 'main patches', len(main))
     elif n > 2*_FEW and _mass_place(r.here) in (None, 'throughout'): yield Fact('relation', r.name, 'scattered')
     if len(main) == n <= _FEW and r.share < .25:
-        at = Counter(cell(*(p.mean(0)[::-1] + .5), width, height) for p in main)
-        yield from (Fact('position', r.name, where, k) for where, k in at.items())
+        at = [cell(*(p.mean(0)[::-1] + .5), width, height) for p in main]
+        if not all(_held(p, where, width, height) >= .5 for p, where in zip(main, at)): return
+        yield from (Fact('position', r.name, where, k) for where, k in Counter(at).items())
 
 # %% ../../nbs/11_facts.ipynb #3bb896e2
 _LONG = 6             # length over width from which a patch is a band; a disc has 1.8 by the same measure, a square 2.3

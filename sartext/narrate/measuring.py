@@ -6,7 +6,7 @@
 __all__ = ['BLOCKS', 'blocks', 'bright_area', 'side', 'ground_facts', 'contrast', 'axis', 'picture_facts', 'is_measured',
            'measurer']
 
-# %% ../../nbs/19_measuring.ipynb #631f4c41
+# %% ../../nbs/19_measuring.ipynb #99e09bf2
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ import numpy as np
 from ..records import BadInput, Box, Fact, Problems, Record
 from ..imagery.read import display_image
 from .facts import Thing, sorted_facts, things
-from .words import CONTRASTS, ELONGATED, axis_word, cell, ground_word
+from .words import CONTRASTS, ELONGATED, GROUNDS, axis_word, cell, ground_word
 
 # %% ../../nbs/19_measuring.ipynb #6ef22d61
 BLOCKS = 24                                      # along each side
@@ -99,7 +99,7 @@ def _slope(mean: np.ndarray) -> str | None:
     if abs(across) > 2*abs(along): return 'bottom' if across > 0 else 'top'
     return None
 
-# %% ../../nbs/19_measuring.ipynb #487c9376
+# %% ../../nbs/19_measuring.ipynb #f3bf1cca
 def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
     "What the picture away from the boxes looks like"
     mean, spread = blocks(image, keep)
@@ -115,25 +115,26 @@ def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
         grain = 'smooth' if rough < .25*level else 'coarse-grained' if coarse else 'fine-grained'
         yield Fact('scattering', 'background', grain)
     if area.mean() < .01:
-        yield Fact('presence', 'bright area', False)
+        whole = bright_area(blocks(image, np.ones(image.shape, bool))[0])[0]    # what the boxes hide counts here
+        if level < GROUNDS['dim'] and whole.mean() < .01: yield Fact('presence', 'bright area', False)
         if toward := _slope(quiet): yield Fact('scattering', 'background', f'brighter toward the {toward}')
     elif area.mean() >= .04 and np.nanmean(mean[area]) >= 60 and _abrupt(mean, area):
         yield Fact('presence', 'bright area', True)
         if where := side(area): yield Fact('position', 'bright area', where)
         yield Fact('proportion', 'bright area', max(5, 5*round(20*float(area.mean()))))
 
-# %% ../../nbs/19_measuring.ipynb #fd6a786d
-def contrast(image: np.ndarray, keep: np.ndarray, box: Box) -> str:
-    "The one of `CONTRASTS` for a box against what lies around it"
+# %% ../../nbs/19_measuring.ipynb #284a5f33
+def contrast(image: np.ndarray, keep: np.ndarray, box: Box) -> str | None:
+    "The one of `CONTRASTS` for a box against what lies around it; None where it does not stand out or there is no ring"
     h, w = image.shape
     x0, y0 = min(int(box.x), w - 1), min(int(box.y), h - 1)
     inside = image[y0:max(y0 + 1, math.ceil(box.y + box.h)), x0:max(x0 + 1, math.ceil(box.x + box.w))]
     reach = int(max(box.w, box.h, 8))
     around = np.s_[max(0, y0 - reach):int(box.y + box.h) + reach, max(0, x0 - reach):int(box.x + box.w) + reach]
     ring = image[around][keep[around]]
-    level = np.median(ring) if ring.size else np.median(image)
-    above = float(np.mean(inside[inside >= np.percentile(inside, 90)])) - float(level)
-    return tuple(CONTRASTS)[(above >= 60) + (above >= 180)]
+    if not ring.size: return None
+    above = float(np.mean(inside[inside >= np.percentile(inside, 90)])) - float(np.median(ring))
+    return None if above < 10 else tuple(CONTRASTS)[(above >= 60) + (above >= 180)]
 
 def axis(image: np.ndarray, box: Box) -> str | None:
     "Direction of the bright pixels of a box, where they are one slender piece that fills it"
@@ -157,7 +158,7 @@ def axis(image: np.ndarray, box: Box) -> str | None:
     expected = math.degrees(math.atan2(box.h, box.w))
     return axis_word(angle) if abs(slant - expected) <= 22.5 else None
 
-# %% ../../nbs/19_measuring.ipynb #fd729ba7
+# %% ../../nbs/19_measuring.ipynb #b104d44c
 def _axis_facts(seen: list[Thing], image: np.ndarray) -> Iterator[Fact]:
     "Axes of the categories whose upright boxes all show one"
     for name in sorted({t.name for t in seen}):
@@ -177,7 +178,7 @@ def picture_facts(record: Record,
                          f'{record.width}×{record.height}; give the picture of the record')
     seen, keep = things(record), _background(record.boxes, image.shape)
     counts = Counter((t.name, contrast(image, keep, t.box)) for t in seen)
-    return sorted_facts([*(Fact('scattering', name, value, n) for (name, value), n in counts.items()),
+    return sorted_facts([*(Fact('scattering', name, value, n) for (name, value), n in counts.items() if value),
                          *_axis_facts(seen, image), *ground_facts(image, keep)])
 
 def is_measured(fact: Fact) -> bool:

@@ -190,7 +190,7 @@ def _compiled(pattern: str, new: str, classes: dict[str, str], notes: dict[str, 
     pattern, new = (note.sub(lambda m: notes.setdefault(m[1], chr(0x14400 + len(notes))), t) for t in (pattern, new))
     return re.compile(re.sub(r' +(\?)?', lambda m: r'\s*' if m[1] else r'\s+', pattern.strip()), re.I), new.strip()
 
-# %% ../../nbs/16_rewriting.ipynb #7020d146
+# %% ../../nbs/16_rewriting.ipynb #7ee0daaa
 @lru_cache(4)
 def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: the table beside this module
     "The rules of a table, by group"
@@ -206,8 +206,9 @@ def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: 
                 classes = classes or _classes(given)
                 name, rest = line.split('::', 1); pattern, new = rest.rsplit('=>', 1)
                 row = Row(f"{group}/{'-'.join(name.split())}", *_compiled(pattern, new, classes, notes))
+                row.pattern.sub(row.new, '')            # a replacement that names no group of the pattern fails here
                 rules[group] = (*rules.get(group, ()), row)
-        except (ValueError, re.error) as e:
+        except (ValueError, IndexError, re.error) as e:
             where = str(path or 'rewriting.txt'), f'line {n}'
             raise BadInput(Problem(*where, f'no rule: {e}', 'write name :: pattern => replacement')) from None
     return rules
@@ -226,9 +227,8 @@ def _apply(text: str, rows: Iterable[Row], edits: list[Edit], table: Mapping[str
             at, text = max(0, m.start() - 60), new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #20a6dc23
+# %% ../../nbs/16_rewriting.ipynb #4f9b178a
 _SWEPT = re.compile(rf"(?<![^\W_])(?:{_alt(COLOURS | {'colour', 'color', 'colours', 'colors'})}){_END}", re.I)
-_TWICE = re.compile(r'can be seen|\b(\w+s)(?: ?,| and) \1\b', re.I)
 _CUE = re.compile(r"[\U00013000-\U000133FF]|"
                   r"colou?r|shad|cloud|sun|fog|mist|haze|smog|sky|light|\blit\b|photo|aerial|camera|watermark|logo|"
                   r"spring|summer|autumn|winter|season|morning|evening|noon|night|day|dawn|dusk|weather|rain|wind|"
@@ -288,7 +288,7 @@ def _finer() -> dict[str, tuple[float, str]]:
 
 FINER = _finer()
 
-# %% ../../nbs/16_rewriting.ipynb #3f302523
+# %% ../../nbs/16_rewriting.ipynb #f8fa97df
 @lru_cache(4096)
 def general(name: str, gsd: float) -> str:  # metres a pixel
     "The most exact word that `gsd` allows for a thing named in a caption: general('car', 10) → 'object'"
@@ -301,7 +301,7 @@ def _fine_words() -> tuple[re.Pattern, dict[str, tuple[str, bool]]]:
     forms = {w: (t, p) for t in FINER for w, p in ((plural(t), True), (t, False))}
     forms |= {'people': ('person', True), 'men': ('man', True)}
     place = r'(?![\s-]+(?:park(?!ed|ing\b)|parks|lots?|land|areas?|blocks?|district|complex|yard))'        # a car park
-    return re.compile(rf"(?<![\w-])(?:{_alt(forms)})\b{place}", re.I), forms
+    return re.compile(rf"(?<![\w-])(?:{_alt(forms)})\b{place}", re.I), {w.lower(): v for w, v in forms.items()}
 
 def generalised(text: str, gsd: float | None, edits: list[Edit]) -> str:
     "`text` with things too fine for `gsd` called by more general words"
@@ -313,42 +313,109 @@ def generalised(text: str, gsd: float | None, edits: list[Edit]) -> str:
         word = general(thing, gsd)
         if word == thing: at = m.end(); continue
         word = plural(word) if many else word
-        new = _splice(text, *m.span(), word.capitalize() if m[0][0].isupper() else word)
+        capital = m[0][0].isupper() and (thing[0].islower() or not text[:m.start()].strip())    # a T72 is no start
+        new = _splice(text, *m.span(), word.capitalize() if capital else word)
         edits.append(_changed('gsd/' + thing.replace(' ', '-'), text, new))
         at, text = m.start() + len(word) - 1, new
     return re.sub(r'\b(structure|object|building|vehicle) (?=\1s?\b)', '', text)     # apartment buildings
 
-# %% ../../nbs/16_rewriting.ipynb #affbf889
+# %% ../../nbs/16_rewriting.ipynb #869bae8a
 _COUNTS = {number_word(n): n for n in range(1, 100)} | {str(n): n for n in range(1, 100)}
 AT_LEAST = {'some': 2, 'a few': 2, 'a couple of': 2, 'several': 3, 'many': 4, 'lots of': 4, 'a lot of': 4,
             'numerous': 4, 'dozens of': 24, 'hundreds of': 100}     # vague words: true from this count on
-_QUANTITY = rf"(?:(?P<n>{_alt(_COUNTS)})|(?P<vague>{_alt(AT_LEAST)})|(?P<no>no)|(?P<a>an?))"
+_W = _alt({w.replace('-', sep) for n in range(1, 100) for w in (number_word(n),) for sep in '- '})
+_NUMBER = (rf"(?:[0-9]{{1,9}}(?:,[0-9]{{3}})*(?:\s+(?:hundred|thousand|dozen))?|half\s+a\s+dozen|(?:(?:a|{_W})\s+)?"
+           rf"(?:dozen|hundred|thousand)(?:\s+(?:and\s+)?(?:{_W})(?:\s+hundred)?)*|{_W})(?![\w-])")
+_AROUND = {'at least': (1, 1e9), 'no fewer than': (1, 1e9), 'no less than': (1, 1e9), 'more than': (1.0001, 1e9),
+           'at most': (0, 1), 'up to': (0, 1), 'no more than': (0, 1), 'fewer than': (0, .9999),
+           'less than': (0, .9999), 'about': (.9, 1.1), 'nearly': (.9, 1.1), 'almost': (.9, 1.1),
+           'approximately': (.9, 1.1), 'roughly': (.9, 1.1), 'exactly': (1, 1), 'only': (1, 1), 'just': (1, 1)}
+_AMOUNT = (rf"(?:(?P<about>{_alt(_AROUND)})\s+)?(?:between\s+(?P<lo>{_NUMBER})\s+and\s+(?P<hi>{_NUMBER})|"
+           rf"(?P<n>{_NUMBER})(?:\s*(?:\b(?:to|or)\b|[-–])\s*(?P<to>{_NUMBER}))?)")
+_QUANTITY = rf"(?:{_AMOUNT}|(?P<vague>{_alt(AT_LEAST)})|(?P<no>no)|(?P<a>an?))"
 
+def _value(words: str) -> int:
+    "The number that words or digits say: 'one hundred and five' → 105"
+    total = run = 0
+    if words.lower().startswith('half'): return 6
+    for w in re.findall(r'[0-9,]+|[a-z]+(?:-[a-z]+)?', words.lower()):
+        if w[0].isdigit(): run += int(w.replace(',', ''))
+        elif w == 'thousand': total, run = total + max(run, 1)*1000, 0
+        elif w in ('hundred', 'dozen'): run = max(run, 1)*(100 if w == 'hundred' else 12)
+        else: run += _COUNTS.get(w, 0)
+    return total + run
+
+# %% ../../nbs/16_rewriting.ipynb #bcf20b04
 @lru_cache(256)
 def _names_of(name: str) -> dict[str, str]:
     "The words that a caption may use for a category: form, plural or not, → its singular"
     words = (name, *NOUNS[name].synonyms, *NOUNS[name].aliases) if name in NOUNS else (name,)
     return {form.lower(): w for w in words for form in (plural(w), w)}
 
-def _mentions(text: str, name: str) -> list[re.Match]:
-    "Where `text` speaks of a category, with the quantity before it and a word or two between"
-    return list(re.finditer(rf"\b(?:{_QUANTITY}\s+)?(?P<adj>(?:(?!(?:{_alt(_FUNCTION)})\b)[\w-]+\s+){{0,2}}?)"
-                            rf"(?P<noun>{_alt(_names_of(name))})\b(?![\s-]+(?:park|lot|yard))", text, re.I))
+@lru_cache(256)
+def _mention(name: str) -> re.Pattern:
+    "A pattern of a category with the quantity before it and a word or two between"
+    return re.compile(rf"\b(?:{_QUANTITY}\s+)?(?P<adj>(?:(?!(?:{_alt(_FUNCTION)})\b)[\w-]+\s+){{0,2}}?)"
+                      rf"(?P<noun>{_alt(_names_of(name))})\b(?![\s-]+(?:park|lot|yard))", re.I)
 
-def _corrected(text: str, name: str, count: int, edits: list[Edit]) -> str:
-    "`text` with its counts of one annotated class made true"
-    found = [m for m in _mentions(text, name) if m['n'] or m['vague'] or m['no']]
-    numbers = [_COUNTS[m['n'].lower()] for m in found if m['n']]
-    fits = sum(numbers) == count or count in numbers
-    for m in found[::-1]:
-        if m['n'] and fits or m['vague'] and count >= AT_LEAST[' '.join(m['vague'].lower().split())]: continue
-        word = number_word(count) if len(numbers) < 2 else 'some'
-        one = _names_of(name)[m['noun'].lower()]
+def _mentions(text: str, name: str) -> list[re.Match]:
+    "Where `text` speaks of a category"
+    return list(_mention(name).finditer(text))
+
+def _range(m: re.Match, name: str) -> tuple[float, float]:
+    "The counts of a category for which a mention is true"
+    if m['no']: return 0, 0
+    if m['vague']: return AT_LEAST[' '.join(m['vague'].lower().split())], 1e9
+    if m['n'] or m['lo']:
+        low, high = (_value(w) for w in ((m['lo'], m['hi']) if m['lo'] else (m['n'], m['to'] or m['n'])))
+        a, b = _AROUND[' '.join(m['about'].lower().split())] if m['about'] else (1, 1)
+        return low*a, high*b
+    one = _names_of(name)[m['noun'].lower()]
+    return (2 if m['noun'].lower() == plural(one).lower() != one.lower() else 1), 1e9
+
+def _plain(text: str, counts: Mapping[str, int]) -> str:
+    "A plain sentence of what is there, for a `text` that cannot be mended"
+    new = and_list([f"{number_word(n)} {plural(name) if n > 1 else name}" for name, n in counts.items() if n])
+    if text.strip()[:1].isupper(): new = new[:1].upper() + new[1:]
+    return f'{new} can be seen' + re.search(r'\s*[.!?]*\s*$', text)[0]
+
+# %% ../../nbs/16_rewriting.ipynb #5332351f
+_FOLLOWS = re.compile(r"\s*(?:[.,;:!?)]|$|(?:is|are|was|were|can|could|and|or|with|in|on|at|by|near|next|beside|"
+                      r"besides|along|around|between|to|of|from|under|over|through|docked|moored|anchored|parked|"
+                      r"\w+ing)\b)", re.I)
+_BARE = re.compile(r"(?:^|[.,;:!?(]|\b(?:and|or|with|near|by|beside|in|at|on|there are|there is|while|around|to|are))"
+                   r"\s*$", re.I)
+_PLURAL_BEFORE = re.compile(r'\b(?:these|those|all|both|other|between|among|of|many|most|more|their|its|the)\s+$',
+                            re.I)
+_VERBS = {'is': 'are', 'are': 'is', 'was': 'were', 'were': 'was'}
+
+def _corrected(text: str, name: str, count: int, edits: list[Edit]) -> str | None:
+    "`text` with its counts of one annotated class made true; None where that cannot be done"
+    wrong = lambda t: [m for m in _mentions(t, name) if not (r := _range(m, name))[0] <= count <= r[1]]
+    found = [m for m in _mentions(text, name) if m['n'] or m['lo'] or m['vague'] or m['no']]
+    numbers = [_value(m['n']) for m in found if m['n'] and not m['to'] and not m['about']]
+    fits = sum(numbers) == count or count in numbers and max(numbers) <= count
+    open_ = lambda t: [m for m in wrong(t) if not (fits and m['n'] and not m['to'] and not m['about'])]
+    faults = open_(text)
+    if count == 1 and len(faults) > 1: return None
+    for m in faults[::-1]:
+        word = number_word(count) if len(found) < 2 else 'some'
+        one, said_ = _names_of(name)[m['noun'].lower()], m['noun'].lower()
         noun = plural(one) if count > 1 else one
+        before, after = text[:m.start()], text[m.end():]
+        told = m in found
+        if not (told or _BARE.search(before)) or count == 1 and told and _PLURAL_BEFORE.search(before): return None
+        changes = noun.lower() != said_
+        if changes and not _FOLLOWS.match(after): return None
         new = _splice(text, *m.span(), f"{word} {m['adj']}{noun}")
-        new = re.sub(rf'(\b{noun} (?:\w+ing )?)(?:is|are)\b', rf"\1{'are' if count > 1 else 'is'}", new, count=1)
+        verb = ('is', 'was') if count > 1 else ('are', 'were')
+        if count > 1 or not re.search(r'\band\s+$', before, re.I):
+            pattern = rf"(\b{re.escape(noun)} (?:\w+ing )?)({'|'.join(verb)})\b"
+            new = re.sub(pattern, lambda k: k[1] + _VERBS[k[2]], new, count=1)
+        pattern = rf"(\b[Tt]here )({'|'.join(verb)})(?= {word} )"
+        new = re.sub(pattern, lambda k: k[1] + _VERBS[k[2]], new)
         edits.append(_changed('annotation/count', text, new)); text = new
-    return text
+    return None if open_(text) and faults else text
 
 # %% ../../nbs/16_rewriting.ipynb #277f8123
 _LEAD = re.compile(r"(?:(?:\s*,)?\s*\b(?:and|while|but|with|near|beside|next to|close to|or)\s+|\s*,\s*)$", re.I)
@@ -398,10 +465,10 @@ def _placed(text: str, facts: Iterable[Fact], edits: list[Edit]) -> str:
         edits.append(_changed('annotation/place', text, new)); text = new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #1f50399e
+# %% ../../nbs/16_rewriting.ipynb #4b807711
 _ABSTRACT = set('''sides parts rows lines pieces kinds types ends edges banks layers directions groups blocks areas
 regions circles shapes sizes branches ways others halves corners storeys floors meters metres'''.split())
-_MANY = re.compile(rf"\b(?P<n>{_alt([w for w, n in _COUNTS.items() if n > 1])})\s+"
+_MANY = re.compile(rf"\b{_AMOUNT}\s+"
                    r"(?:[\w-]+\s+){0,2}?(?P<noun>[\w-]+s)\b", re.I)
 
 def _softened(text: str, known: Iterable[str], edits: list[Edit]) -> str:
@@ -410,9 +477,10 @@ def _softened(text: str, known: Iterable[str], edits: list[Edit]) -> str:
     while m := _MANY.search(text, at):
         at = m.end()
         fixed = re.search(r'\b(?:between|the|these|all|those)\s+$', text[:m.start()], re.I)     # "the two": definite
-        if m['noun'].lower() in taken or fixed: continue
-        word = 'some' if _COUNTS[m['n'].lower()] == 2 else 'several'
-        new = text[:m.start()] + (word.capitalize() if m['n'][0].isupper() else word) + text[m.end('n'):]
+        last = next(g for g in ('hi', 'to', 'n') if m[g])
+        if m['noun'].lower() in taken or fixed or _value(m[last]) < 2: continue
+        word = 'some' if _value(m[last]) == 2 else 'several'
+        new = text[:m.start()] + (word.capitalize() if m[0][0].isupper() else word) + text[m.end(last):]
         edits.append(_changed('annotation/softened', text, new)); text = new
     return text
 
@@ -421,13 +489,18 @@ def verified(text: str, facts: Sequence[Fact] | None, edits: list[Edit]) -> tupl
     if facts is None: return text, ()
     counts = {f.subject: f.value for f in facts if f.kind == 'count' and type(f.value) is int}
     kin = {a for name, n in counts.items() if n for a in ancestors(name)}
+    there = [name for name, n in counts.items() if n and _mentions(text, name)]
     for name, n in counts.items():
-        if n: text = _corrected(text, name, n, edits)
-        elif name not in kin: text = _without(text, name, edits)
+        new = _corrected(text, name, n, edits) if n else text if name in kin else _without(text, name, edits)
+        if new is None or not all(_mentions(new, other) for other in there):       # no small cut makes it true
+            new = _plain(text, counts)
+            edits.append(Edit('annotation/plain', text.strip(), new.strip())); text = new
+            break
+        text = new
     text, stated = _softened(_placed(text, facts, edits), counts, edits), []
     for name, n in counts.items():
         found = _mentions(text, name)
-        if any(m['n'] and _COUNTS[m['n'].lower()] == n for m in found): stated.append(Fact('count', name, n))
+        if any(m['n'] and _range(m, name) == (n, n) for m in found): stated.append(Fact('count', name, n))
         elif found: stated.append(Fact('presence', name, n > 0))
     return text, sorted_facts(stated)
 
@@ -593,7 +666,7 @@ def rephrase(
     if reason: return ruled
     return replace(ruled, text=reply, edits=(*ruled.edits, Edit('llm/rephrased', ruled.text, reply)))
 
-# %% ../../nbs/16_rewriting.ipynb #4f6c5835
+# %% ../../nbs/16_rewriting.ipynb #af4867fb
 def chat_llm(
     url: str,                           # of the server
     model: str,
@@ -604,19 +677,19 @@ def chat_llm(
 ) -> Callable[[str], str]:
     "A language model behind an OpenAI-compatible server: prompt → reply"
     def llm(prompt: str) -> str:
-        key = json.dumps([model, seed, temperature, prompt], ensure_ascii=False)
+        key = json.dumps([url, model, seed, temperature, prompt], ensure_ascii=False)
         kept = Path(cache)/f'{hashlib.sha256(key.encode()).hexdigest()}.json' if cache else None
         if kept and kept.exists():
             try: return json.loads(kept.read_text('utf-8'))['reply']
             except (ValueError, KeyError, TypeError): pass      # not one of ours, or cut short: ask again
         reply = chat(url, model, prompt, seed, temperature, timeout)
         if kept:
-            found = dict(model=model, seed=seed, temperature=temperature, prompt=prompt, reply=reply)
+            found = dict(url=url, model=model, seed=seed, temperature=temperature, prompt=prompt, reply=reply)
             with atomic(kept) as f: json.dump(found, f, ensure_ascii=False)
         return reply
     return llm
 
-# %% ../../nbs/16_rewriting.ipynb #7d79d384
+# %% ../../nbs/16_rewriting.ipynb #bc372c65
 def _optical(record: Record, captioner: Callable | None, seed: int, images: Path) -> str:
     "What is said of the optical partner of `record`; '' where there is nothing"
     if record.optical_caption.strip(): return record.optical_caption
@@ -636,8 +709,9 @@ def narrate_pairs(
     tally: Tally | None = None,                                         # of the replies of `llm`
     problems: Problems | None = None,                                   # images that no caption can be had of
     rules: str | None = None,                                           # a table of one's own
+    edits: list[Edit] | None = None,                                    # gets every edit
 ) -> Iterator[Record]:
-    "`records` with a caption rewritten from what was said of their optical partner; others pass as they are"
+    "`records` with a caption rewritten from that of their optical partner; its facts are what it states"
     problems = Problems() if problems is None else problems
     for record in records:
         try: text = _optical(record, captioner, seed, Path(images))
@@ -647,12 +721,13 @@ def narrate_pairs(
         facts = box_facts(record) if record.boxes or record.labelled_classes else None
         done = rewrite(text, record.spacing, facts, measured(record) if measured else (), rules)
         if llm: done = rephrase(text, done, llm, check, tally)
+        if edits is not None: edits += done.edits
         kind = 'complex' if len(re.findall(r'[.!?](?:\s|$)', done.text)) > 1 else 'concise'
         stated = tuple(check(done.text)) if check else done.facts
         caption = Caption(' '.join(done.text.split()), kind, 'pairing', stated, done.rules)
         yield replace(record, optical_caption=text, captions=(*record.captions, caption))
 
-# %% ../../nbs/16_rewriting.ipynb #243c3fc5
+# %% ../../nbs/16_rewriting.ipynb #424493fc
 def _one(text: str, llm=None, check=None, tally=None, rules=None) -> Rewritten:
     "One caption by rules and, if wanted, by a language model"
     done = rewrite(text, rules=rules)
@@ -660,9 +735,10 @@ def _one(text: str, llm=None, check=None, tally=None, rules=None) -> Rewritten:
 
 def _rewrite_row(row: dict, **options) -> tuple[dict, tuple[Edit, ...]]:
     "A JSON row with its caption, or each caption of its list, rewritten"
-    if row.get('optical_caption') and {'id', 'image', 'width', 'height'} <= row.keys():
-        record = next(narrate_pairs([from_dict(row)], **options))
-        return json.loads(to_json(record)), tuple(Edit(r, '', '') for r in record.captions[-1].rules)
+    if str(row.get('optical_caption') or '').strip() and {'id', 'image', 'width', 'height'} <= row.keys():
+        edits = []
+        record = next(narrate_pairs([from_dict(row)], edits=edits, **options))
+        return json.loads(to_json(record)), tuple(edits)
     key = next((k for k in TEXT_KEYS if k in row), None)
     if key is None: raise ValueError(f'no caption among {sorted(row)}')
     texts = row[key] if isinstance(row[key], list) else [row[key]]
@@ -671,7 +747,7 @@ def _rewrite_row(row: dict, **options) -> tuple[dict, tuple[Edit, ...]]:
     value = [r.text for r in done]
     return {**row, key: value if isinstance(row[key], list) else value[0]}, tuple(e for r in done for e in r.edits)
 
-# %% ../../nbs/16_rewriting.ipynb #ae66e6ae
+# %% ../../nbs/16_rewriting.ipynb #34309528
 def rewrite_file(
     path: str | Path,                   # text, one caption a line; or .jsonl
     out: str | Path,
@@ -691,8 +767,9 @@ def rewrite_file(
                 else:
                     row, edits = _rewrite_row(json.loads(line), **options)
                     new = json.dumps(row, ensure_ascii=False)
-            except (ValueError, AttributeError, TypeError) as e:            # broken UTF-8 and JSON are ValueErrors
-                problems.add(path, f'line {n}', str(e)[:160], 'correct the line'); continue
+            except (ValueError, AttributeError, TypeError, RecursionError) as e:    # broken UTF-8, JSON: ValueErrors
+                problems.add(path, f'line {n}', str(e)[:160], 'correct the line')
+                g.write('\n'); continue                     # the other lines keep their places
             g.write(new + '\n')
             for e in edits if h else ():
                 h.write(json.dumps({'line': n, **asdict(e)}, ensure_ascii=False) + '\n')

@@ -6,7 +6,7 @@
 __all__ = ['MASK_PLANS', 'MASS', 'MASK_SLOTS', 'mask_plans', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask',
            'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #481a0aae
+# %% ../../nbs/14_segmentation.ipynb #1f227bdd
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..records import BadInput, Caption, Fact, Problems, Record, rng_for
-from ..imagery.read import Raster, _by_rasterio, read_image
+from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image
 from ..sources.masks import read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
 from .words import (CELLS, NOUNS, and_list, article, cover_words, number_word, percent_words,
@@ -132,7 +132,7 @@ def mask_plans(kind: str,            # 'concise' or 'complex'
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
     return tuple(p for p in MASK_PLANS.values() if p.kind == kind and p.held_out in wanted[plans])
 
-# %% ../../nbs/14_segmentation.ipynb #31061c95
+# %% ../../nbs/14_segmentation.ipynb #940e408e
 @dataclass
 class MaskDraft:
     "A caption being written from a mask"
@@ -154,7 +154,7 @@ class MaskDraft:
         self.names = sorted(self.count, key=lambda n: (-self.count[n], n))
         whole = [f for f in self.of('proportion') if isinstance(f.value, int)]
         self.percent = {f.subject: f.value for f in whole}
-        self.open = self.percent.pop('unlabelled', 0)
+        self.gaps, self.open = 'unlabelled' in self.percent, self.percent.pop('unlabelled', 0)
         first = {f.subject for f in self.of('proportion') if f.value in ('most', 'largest')}
         ground = sorted((n for n in self.percent if n not in NOUNS or NOUNS[n].scale != 'object'),
             key=lambda n: (-self.percent[n], n not in first, n))
@@ -175,7 +175,7 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #74fa0e4a
+# %% ../../nbs/14_segmentation.ipynb #909261b0
 _NAMED = 4
 
 def _verb(name: str, one: str, many: str) -> str: return many if cover_words(name).plural else one
@@ -188,7 +188,7 @@ def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
 def _share(d: MaskDraft, name: str) -> str:
     "'43 percent', with its fact noted"
     # 99.5 and more, beside something else
-    almost = d.percent[name] == 100 and (len(d.covers) > 1 or d.objects or d.open)
+    almost = d.percent[name] == 100 and (len(d.covers) > 1 or d.objects or d.gaps)
     return d.say('more than 99 percent' if almost else percent_words(d.percent[name]), 'share', Fact('proportion',
         name, d.percent[name]))
 
@@ -199,7 +199,7 @@ def _smaller(d: MaskDraft, names: list[str]) -> list[str]:
     return [d.say(f'{some} of {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
         True) for n in names))]
 
-# %% ../../nbs/14_segmentation.ipynb #6a6fdf5b
+# %% ../../nbs/14_segmentation.ipynb #46ee6b5d
 def _amounts(d: MaskDraft) -> str:
     "'60 percent water, 25 percent cropland and smaller shares of …'"
     told, rest = _told(d)
@@ -210,7 +210,7 @@ def _covering(d: MaskDraft, of: str = '') -> str:
     "'water covers 60 percent of the picture, cropland 25 percent and trees 15 percent'"
     (first, *more), rest = _told(d)
     verb = _verb(first, 'covers', 'cover')
-    whole = d.percent[first] == 100 and not more and not d.objects
+    whole = d.percent[first] == 100 and not more and not d.objects and not d.gaps
     share = d.say('all', 'share', Fact('proportion', first, 100)) if whole else _share(d, first)
     items = [f'{cover_words(first).said} {verb} {share} of {of or "the " + d.picture}']
     items += [f'{cover_words(n).said} {_share(d, n)}' for n in more]
@@ -303,7 +303,7 @@ def _clause(d: MaskDraft, name: str) -> str:
     if kind == 'all': return f"the {w.said} {_verb(name, 'is', 'are')} found {words}"
     return f"the {w.said} {_verb(name, 'lies', 'lie')} {d.whole} {words}"
 
-# %% ../../nbs/14_segmentation.ipynb #a0ace96d
+# %% ../../nbs/14_segmentation.ipynb #2e91be9f
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -314,7 +314,7 @@ def _main(d: MaskDraft) -> str:
     name = d.covers[0]; said = cover_words(name).said
     most = d.find('proportion', name, 'most', 'largest')
     if len(d.covers) == 1 or most is None:
-        alone = d.percent[name] == 100 and not d.objects and not d.open
+        alone = d.percent[name] == 100 and not d.objects and not d.gaps
         return d.say(f'nothing but {said}' if alone else said, 'main', Fact('proportion', name, 100) if alone
             else Fact('presence', name, True))
     d.say('', 'main', most)
@@ -325,7 +325,7 @@ def _main_covers(d: MaskDraft) -> str:
     name = d.covers[0]; most = d.find('proportion', name, 'most', 'largest')
     if most is None or len(d.covers) == 1:
         share = d.say('all', 'share', Fact('proportion', name,
-            100)) if d.percent[name] == 100 and not d.objects else _share(d, name)
+            100)) if d.percent[name] == 100 and not d.objects and not d.gaps else _share(d, name)
         return f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {share} of the {d.picture}"
     part = 'most' if most.value == 'most' else 'the largest part'
     return d.say(f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {part} of the {d.picture}", 'main', most)
@@ -491,10 +491,12 @@ def compose_mask(
     return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}',
         *dict.fromkeys(d.rules)))
 
-# %% ../../nbs/14_segmentation.ipynb #3275a7a6
+# %% ../../nbs/14_segmentation.ipynb #c45817b4
 def _raster(record: Record, path: Path) -> Raster:
     "The picture; what the record says of its quantity does not hold for an 8-bit copy of it"
-    return read_image(path, quantity=record.sar.quantity if _by_rasterio(path) else None)
+    if not _by_rasterio(path): return read_image(path)
+    with _rasterio(path) as image: grey = image.dtypes[0] == 'uint8'
+    return read_image(path, quantity='display' if grey else record.sar.quantity)
 
 def facts_of(record: Record, images: str | Path, problems: Problems | None = None) -> tuple[Fact, ...]:
     "Facts of mask, picture and boxes; () where there is no usable mask"

@@ -227,8 +227,9 @@ def _outline(v):
     parts = {'parts': [[list(p) for p in r] for r in rings]} if len(rings) > 1 else {}
     return max(rings, key=_ring_area), parts, _bounds(rings)
 
-# %% ../../nbs/06_boxes.ipynb #3cd38d98
+# %% ../../nbs/06_boxes.ipynb #8ace680c
 _STANDARD = {'id', 'image_id', 'category_id', 'bbox', 'segmentation', 'area', 'iscrowd', 'ignore', 'attributes'}
+_READ_AS_METRES = {'length', 'width', 'course', 'speed', 'type'}        # taken from `attributes` only
 
 def _coco_box(e, categories, names) -> tuple[Box | None, str, str]:
     "Box, what is wrong with it, what is wrong with its outline only"
@@ -240,7 +241,8 @@ def _coco_box(e, categories, names) -> tuple[Box | None, str, str]:
     if not category: return None, f'category id {id!r} is unknown', flaw
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_number, bbox))):
         return None, f'bbox is {str(bbox)[:80]}, not four numbers [x, y, width, height]', flaw
-    extra |= {k: e[k] for k in ('iscrowd', 'ignore') if e.get(k)} | {k: v for k, v in e.items() if k not in _STANDARD}
+    extra |= {k: e[k] for k in ('iscrowd', 'ignore') if e.get(k)}
+    extra |= {k: v for k, v in e.items() if k not in _STANDARD | _READ_AS_METRES}
     if isinstance(e.get('attributes'), dict): extra |= e['attributes']
     return Box(category, *bbox, polygon=polygon, attributes=extra), '', flaw
 
@@ -274,7 +276,7 @@ def _coco_annotations(file, data, found, categories, names, problems):
         if flaw: problems.add(file, place, flaw, "correct it; with on_error='skip' only the outline is left out")
         a.add(place, box, problems)
 
-# %% ../../nbs/06_boxes.ipynb #0d4c3e2b
+# %% ../../nbs/06_boxes.ipynb #a128f293
 def _once(annotated, problems):
     "Name images that two entries or two files describe; `counts` becomes False, for each has only some of the boxes"
     first = {}
@@ -287,6 +289,8 @@ def _once(annotated, problems):
         problems.add(a.file, a.place, f'{a.path} is described twice, by {who}', remedy)
 
 def _occurring(annotated): return {box.category for a in annotated for _, box in a.boxes.values()}
+
+_NO_CLASS = {'background', 'other', 'others', 'unlabelled', 'unlabeled', 'ignore'}   # "no other" would say nothing
 
 def read_coco(
     annotations: str | Path,            # a COCO detection file
@@ -306,6 +310,7 @@ def read_coco(
     info = data['info'].get('description') if isinstance(data.get('info'), dict) else None
     about = {'source': info.strip() if isinstance(info, str) else '', **about}
     classes = {n for n in categories.values() if n} | _occurring(found.values())
+    classes = {n for n in classes if n.strip().lower() not in _NO_CLASS}
     yield from _records(found.values(), sorted(classes), images, problems, slack, decode, about)
 
 # %% ../../nbs/06_boxes.ipynb #0ba1f41b
@@ -515,7 +520,7 @@ def _text_objects(a: _Annotated, lines, box, problems):
         except ValueError as e:
             problems.add(a.file, f'line {i}', str(e), _left_out(a.path, 'correct the line')); a.counts = False
 
-# %% ../../nbs/06_boxes.ipynb #db699007
+# %% ../../nbs/06_boxes.ipynb #bf2d77a1
 def _yolo_names(labels: Path, names) -> dict[str, str]:
     "Class number → noun, from `names` or from the classes file beside the labels"
     beside = (labels/'classes.txt', labels.parent/'classes.txt', labels.parent/'data.yaml')
@@ -533,6 +538,8 @@ def read_yolo(
 ) -> Iterator[Record]:
     "Records of YOLO labels (boxes, oriented boxes or outlines), sorted by image path; no file means no objects"
     problems, labels = Problems() if problems is None else problems, Path(labels)
+    if all(p.name == 'classes.txt' for p in labels.rglob('*.txt')):
+        _refuse(labels, 'no label file (.txt) in this folder or below', 'give the folder with the label files')
     names, found, used = _yolo_names(labels, names), [], set()
     for path in _pictures(images):
         file = labels/PurePosixPath(path).with_suffix('.txt')
