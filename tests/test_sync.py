@@ -1,5 +1,5 @@
 "The library and the README are exactly what the notebooks say, and the notebooks are clean"
-import shutil, subprocess, sys
+import os, shutil, subprocess, sys, zipfile
 from pathlib import Path
 import pytest
 from conftest import lib, name_of, nbs, notebooks, root
@@ -15,10 +15,25 @@ def fresh(tmp_path_factory):
     return d
 
 def test_library_matches_notebooks(fresh):
-    def py(d): return {p.relative_to(d).as_posix(): p.read_bytes() for p in (d/lib.name).rglob('*.py')}
-    want, have = py(fresh), py(root)
-    assert set(have) == set(want), f"run nbdev_export; stray or missing modules: {sorted(set(have)^set(want))}"
+    def files(d): return {p.relative_to(d).as_posix(): p.read_bytes() for p in (d/lib.name).rglob('*')
+                          if p.is_file() and p.suffix != '.pyc'}
+    want, have = files(fresh), files(root)
+    assert set(have) == set(want), f"run nbdev_export; stray or missing files: {sorted(set(have)^set(want))}"
     assert [k for k in want if want[k] != have[k]] == [], 'run nbdev_export'
+
+def test_wheel_carries_modules_and_tables(tmp_path):
+    src, out = tmp_path/'src', tmp_path/'out'
+    names = subprocess.run(['git', 'ls-files'], cwd=root, check=True, capture_output=True, text=True).stdout.split('\n')
+    for name in filter(None, names): (src/name).parent.mkdir(parents=True, exist_ok=True); shutil.copy(root/name, src/name)
+    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', out, src], check=True)
+    with zipfile.ZipFile(next(out.glob('*.whl'))) as z: z.extractall(out/'w')
+    from sartext.narrate import words
+    for table in ('categories.csv', 'reading.txt', 'rewriting.txt'):
+        assert (out/'w'/'sartext'/'data'/table).read_text(encoding='utf-8') == words.table_text(table)
+    code = "from sartext.narrate import checking, rewriting as r; checking.vocabulary(); r.read_rules(); print(r.__file__)"
+    said = subprocess.run([sys.executable, '-c', code], cwd=out/'w', check=True, capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(out/'w')))
+    assert said.stdout.strip().startswith(str(out/'w'))
 
 @pytest.mark.parametrize('nb', notebooks(), ids=name_of)
 def test_notebook_is_clean(fresh, nb):

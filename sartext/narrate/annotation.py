@@ -6,9 +6,9 @@
 __all__ = ['PLANS', 'HELD_OUT', 'PICTURES', 'STYLES', 'RELATIONS', 'POINTS', 'SLOTS', 'Plan', 'plans_of', 'Draft', 'compose',
            'narrate', 'narrate_all']
 
-# %% ../../nbs/13_annotation.ipynb #7e460651
+# %% ../../nbs/13_annotation.ipynb #c61c6751
 import random, re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..records import Caption, Fact, Record, rng_for
@@ -184,7 +184,7 @@ Objects found: {some}; {places}.
 {None_nouns} found: none.
 ''', 'concise', True)
 
-# %% ../../nbs/13_annotation.ipynb #5fc65084
+# %% ../../nbs/13_annotation.ipynb #9e9eb1b4
 _HELD_OUT_COMPLEX = _table('''
 x-h-placed
 {Placed}. | No other {noun} lies in {frame}. | {Look}.
@@ -217,12 +217,13 @@ HELD_OUT = frozenset(p.id for p in PLANS.values() if p.held_out)
 
 def plans_of(kind: str,            # 'concise' or 'complex'
              plans: str = 'all',   # 'seen', 'held-out' or 'all'
+             table: Mapping[str, Plan] = PLANS,
             ) -> tuple[Plan, ...]:
     "The plans of a kind that may be used"
     wanted = {'seen': (False,), 'held-out': (True,), 'all': (False, True)}
     if kind not in ('concise', 'complex'): raise ValueError(f"kind is {kind!r}; use 'concise' or 'complex'")
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
-    return tuple(p for p in PLANS.values() if p.kind == kind and p.held_out in wanted[plans])
+    return tuple(p for p in table.values() if p.kind == kind and p.held_out in wanted[plans])
 
 # %% ../../nbs/13_annotation.ipynb #a3ba7767
 PICTURES = {(True, False): ('picture', 'image', 'SAR image', 'radar image'), (False, False): ('picture', 'image'),

@@ -7,20 +7,20 @@ __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_f
            'entails', 'check', 'Score', 'score', 'read_captions', 'check_file', 'plant', 'planted', 'alike',
            'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #3c794af7
+# %% ../../nbs/12_checking.ipynb #f56d32a7
 import csv, json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
 from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES,
-                                   ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken)
+                                   ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
+                                   table_text)
 
-# %% ../../nbs/12_checking.ipynb #c77f2116
+# %% ../../nbs/12_checking.ipynb #a033db79
 VAGUE = {'plural': 2, 'some': 2, 'most': 2, 'a couple': 2, 'a few': 2, 'several': 3, 'many': 4, 'dozens': 24,
          'hundreds': 100}
 _ODD = {'person': 'people', 'man': 'men', 'people': 'people', 'aircraft': 'aircraft', 'craft': 'craft',
@@ -33,7 +33,7 @@ _MASS = set('water sea land grass grassland farmland sand forest snow plant park
 def vocabulary() -> dict[str, dict[str, tuple[str, ...]]]:
     "Kind of word → what it means → the phrases that mean it"
     found = {}
-    for line in files('sartext.narrate').joinpath('reading.txt').read_text(encoding='utf-8').splitlines():
+    for line in table_text('reading.txt').splitlines():
         if not line or line[0] == '#': continue
         kind, value, phrases = (part.strip() for part in line.split('|'))
         found.setdefault(kind, {})[value] = tuple(p.strip() for p in phrases.split(',') if p.strip())

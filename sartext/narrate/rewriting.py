@@ -8,21 +8,20 @@ __all__ = ['THINGS', 'MORE_COLOURS', 'COLOURS', 'VISUAL', 'BEFORE_COLOUR', 'WATE
            'rewrite_all', 'said', 'prompt_of', 'cleaned', 'refusal', 'Tally', 'rephrase', 'chat_llm', 'narrate_pairs',
            'rewrite_file']
 
-# %% ../../nbs/16_rewriting.ipynb #9c10897a
+# %% ../../nbs/16_rewriting.ipynb #ed7d4646
 import hashlib, json, re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from ..records import BadInput, Caption, Fact, Problem, Problems, Record, atomic, from_dict, rng_for, to_json
 from .captioners import TEXT_KEYS, ServerFailed, chat
 from .facts import box_facts, sorted_facts
 from .words import (CELLS, NOUNS, ancestors, and_list, article, category, cover_words, forbidden,
-                                   number_word, plural)
+                                   number_word, plural, table_text)
 
 # %% ../../nbs/16_rewriting.ipynb #dae316f6
 @dataclass(frozen=True)
@@ -190,12 +189,11 @@ def _compiled(pattern: str, new: str, classes: dict[str, str], notes: dict[str, 
     pattern, new = (note.sub(lambda m: notes.setdefault(m[1], chr(0x14400 + len(notes))), t) for t in (pattern, new))
     return re.compile(re.sub(r' +(\?)?', lambda m: r'\s*' if m[1] else r'\s+', pattern.strip()), re.I), new.strip()
 
-# %% ../../nbs/16_rewriting.ipynb #7ee0daaa
+# %% ../../nbs/16_rewriting.ipynb #65ae29c1
 @lru_cache(4)
-def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: the table beside this module
+def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: ours
     "The rules of a table, by group"
-    source = Path(path) if path else files('sartext.narrate').joinpath('rewriting.txt')
-    text = source.read_text('utf-8')
+    text = Path(path).read_text('utf-8') if path else table_text('rewriting.txt')
     group, given, notes, rules, classes = '', {}, {}, {}, None
     for n, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith('#'): continue
