@@ -117,7 +117,8 @@ def test_interrupted(tmp_path):
     (tmp_path/'many.json').write_text(json.dumps({**coco, 'images': images, 'annotations': []}))
     (tmp_path/'records.jsonl').write_text('old\n')
     p = subprocess.Popen([Path(sys.executable).parent/'sartext', 'narrate', '--images', 'world', '--annotations', 'many.json',
-                          '--out', 'records.jsonl'], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                          '--out', 'records.jsonl'], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a background shell ignores it
     for _ in range(3000):
         if list(tmp_path.glob('.records.jsonl*part')) or p.poll() is not None: break
         time.sleep(.02)
