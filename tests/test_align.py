@@ -106,7 +106,7 @@ def test_refusals(tmp_path):
     far = save(tmp_path/'far.tif', np.ones((64, 64), 'f4'), UTM, t*Affine.translation(500, 0)); refused('does not cover any', align, far, s)
     north = save(tmp_path/'pole.tif', np.ones((64, 64), 'f4'), 'EPSG:4326', Affine(.1, 0, 120, 0, -.1, 85)); refused('does not cover any', align, north, s)
     empty = save(tmp_path/'e.tif', np.zeros((64, 64), 'uint8'), UTM, t, nodata=0); refused('does not cover any', align, empty, s)
-    refused('at scale 100', align, s, s, (100,))
+    refused('no block of 100 rows', align, s, s, (100,))
     for bad in (dict(scales=(0,)), dict(scales=(.5,)), dict(resampling='best')):
         with pytest.raises(ValueError): align(s, s, **bad)
 

@@ -6,7 +6,7 @@
 __all__ = ['RESAMPLING', 'CLEAR', 'Place', 'place_of', 'reduced', 'read_over', 'Shift', 'measured_shift', 'Pair', 'align',
            'tiles', 'spacing_of', 'to_rgb', 'write_pairs']
 
-# %% ../../nbs/04_align.ipynb #84563c13
+# %% ../../nbs/04_align.ipynb #88f5ffaf
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .read import MAX_PIXELS, Raster, _bad, _by_rasterio, _limit, _rasterio, read_image
+from .speckle import multilook
 from ..records import BadInput, Problem, Record, Sar, atomic, below
 
 # %% ../../nbs/04_align.ipynb #46fd275d
@@ -44,30 +45,18 @@ def place_of(image: str | Path | Raster) -> Place:
                'a CRS, but no transform' if f.crs else 'control points without a CRS' if points else 'no CRS'
     _bad(image, f'{what}: it does not say where on the map it lies', remedy)
 
-# %% ../../nbs/04_align.ipynb #21c9855d
-_TO_POWER = {'db': lambda x: 10**(x/10), 'amplitude': np.square, 'dn': np.square}  # detected DN are amplitudes
-_FROM_POWER = {'db': lambda x: 10*np.log10(x), 'amplitude': np.sqrt, 'dn': np.sqrt}
-
+# %% ../../nbs/04_align.ipynb #f4d6b7b8
 def reduced(
     raster: Raster,
     scale: int,             # pixels of a block's side
     nearest: bool = False,  # take a pixel of each block instead of its mean: for class numbers
 ) -> Raster:
     "`raster` with `scale`² pixels made one, by the mean of their intensity; half of them valid is enough"
-    if scale != int(scale) or scale < 1: raise ValueError(f'scale is {scale}; give a whole number of pixels, 1 or more')
     if scale == 1: return raster
-    bands, h, w = raster.array.shape
-    if min(h, w) < scale: _bad(raster.path or 'raster', f'{w}×{h} pixels at scale {scale}', 'take a smaller scale')
-    a = raster.array[:, :h//scale*scale, :w//scale*scale].reshape(bands, h//scale, scale, w//scale, scale)
-    if nearest: a = a[:, :, scale//2, :, scale//2]
-    else:
-        a = _TO_POWER.get(raster.quantity, lambda x: x)(a)
-        valid = np.isfinite(a); n = valid.sum((2, 4))
-        with np.errstate(all='ignore'): a = np.where(valid, a, 0).sum((2, 4), dtype='f8')/n
-        a[2*n < scale*scale] = np.nan
-        with np.errstate(all='ignore'): a = _FROM_POWER.get(raster.quantity, lambda x: x)(a).astype('float32')
-    t = raster.transform and tuple(v*(1 if i in (2, 5) else scale) for i, v in enumerate(raster.transform[:6]))
-    return replace(raster, array=a, transform=t, notes=(*raster.notes, f'blocks of {scale}×{scale} pixels averaged'))
+    if not nearest: return multilook(raster, scale)
+    few = multilook(raster, scale, least=0)          # its checks, its transform
+    _, h, w = few.array.shape
+    return replace(few, array=raster.array[:, scale//2::scale, scale//2::scale][:, :h, :w])
 
 # %% ../../nbs/04_align.ipynb #944452f8
 def _at(t: Sequence[float], cols, rows):
