@@ -6,7 +6,7 @@
 __all__ = ['RESAMPLING', 'CLEAR', 'Place', 'place_of', 'reduced', 'read_over', 'Shift', 'measured_shift', 'Pair', 'align',
            'tiles', 'spacing_of', 'to_rgb', 'write_pairs']
 
-# %% ../../nbs/04_align.ipynb #88f5ffaf
+# %% ../../nbs/04_align.ipynb #5a7c8ee6
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ import numpy as np
 
 from .read import MAX_PIXELS, Raster, _bad, _by_rasterio, _limit, _rasterio, read_image
 from .speckle import multilook
+from .tiles import raster_tags, write_tif
 from ..records import BadInput, Problem, Record, Sar, atomic, below
 
 # %% ../../nbs/04_align.ipynb #46fd275d
@@ -309,7 +310,7 @@ def to_rgb(raster: Raster, low: float = 1., high: float = 99.) -> np.ndarray:
         a = 255*(a - bottom)/max(top - bottom, 1e-12)
     return np.rint(np.nan_to_num(a).clip(0, 255)).astype('uint8').transpose(1, 2, 0)
 
-# %% ../../nbs/04_align.ipynb #bb717152
+# %% ../../nbs/04_align.ipynb #da85716b
 def write_pairs(
     pairs: Iterable[Pair],
     folder: str | Path,         # gets `sar/` and `optical/`
@@ -318,19 +319,12 @@ def write_pairs(
     sar: Sar = Sar(),           # what is known of the image besides
 ) -> Iterator[Record]:
     "Write each pair as GeoTIFF and PNG below `folder` and yield its record"
-    import rasterio
     from PIL import Image
     if not below(id): raise BadInput(Problem('pairs', 'id', f'{id!r} leads out of the folder', 'give a plain name'))
     folder = Path(folder); (folder/'sar').mkdir(parents=True, exist_ok=True)
     for p in pairs:
-        name, (n, h, w), r = f'{id}-{p.scale}x-{p.x}-{p.y}', p.sar.array.shape, p.sar
-        at = dict(crs=r.crs, transform=rasterio.Affine(*r.transform)) if r.crs and r.transform else {}
-        with rasterio.MemoryFile() as memory:
-            with memory.open(driver='GTiff', dtype='float32', count=n, height=h, width=w, nodata=np.nan, **at) as f:
-                f.write(r.array.astype('float32'))
-                f.update_tags(**{k: v for k in ('quantity', 'normalisation') if (v := getattr(r, k))},
-                              **({'polarisations': ','.join(r.polarisations)} if r.polarisations else {}))
-            with atomic(folder/'sar'/f'{name}.tif', 'wb') as f: f.write(memory.read())
+        name, (_, h, w), r = f'{id}-{p.scale}x-{p.x}-{p.y}', p.sar.array.shape, p.sar
+        write_tif(folder/'sar'/f'{name}.tif', r.array.astype('float32'), r.crs, r.transform, np.nan, raster_tags(r))
         with atomic(folder/'optical'/f'{name}.png', 'wb') as f: Image.fromarray(to_rgb(p.optical)).save(f, 'PNG')
         known = dict(quantity=r.quantity, normalisation=r.normalisation, polarisations=r.polarisations,
                      pixel_spacing=spacing_of(r))
