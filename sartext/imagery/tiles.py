@@ -30,7 +30,7 @@ def windows(width: int, height: int,
         return [*range(0, length - size, size - overlap), length - size]
     return [(x, y, min(size, width), min(size, height)) for y in starts(height) for x in starts(width)]
 
-# %% ../../nbs/03_tiles.ipynb #e4247637
+# %% ../../nbs/03_tiles.ipynb #93879ed7
 def _clip(ring: Sequence[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
     "The part of an outline inside (0, 0, width, height), one side of the frame after the other"
     for axis, limit, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
@@ -41,7 +41,7 @@ def _clip(ring: Sequence[tuple[float, float]], width: float, height: float) -> l
             if inside != next_inside:
                 t = (limit - p[axis])/(q[axis] - p[axis])
                 kept.append(tuple(limit if i == axis else p[i] + t*(q[i] - p[i]) for i in (0, 1)))
-        ring = kept
+        ring = [p for i, p in enumerate(kept) if p != kept[i - 1]]         # a corner on the limit came twice
     return list(ring)
 
 def _ring_area(ring) -> float:
