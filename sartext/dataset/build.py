@@ -6,7 +6,7 @@
 __all__ = ['INK', 'PALE', 'CARD', 'PARTS', 'LIST', 'safe_keys', 'fit', 'to_png', 'read_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #495e0051
+# %% ../../nbs/22_build.ipynb #0db0ef23
 import hashlib, heapq, io, json, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 import sartext
 from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
                              map_outline, read_records, seed_for, write_records)
+from ..imagery.speckle import FILTERS
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
 from .splits import (FRACTIONS, NEAR, SPLITS, Fingerprint, assign_splits, duplicate_groups,
@@ -62,17 +63,19 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise ValueError(f'mask with values {a.min()} to {a.max()}, not class numbers from 0 to 65535')
     return a.astype('uint8' if a.max() < 256 else 'uint16')
 
-# %% ../../nbs/22_build.ipynb #a2eb6896
+# %% ../../nbs/22_build.ipynb #3b897b33
 def _sha(path): 
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-def _job(record: Record, key: str, images: Path, out: Path, size: int | None) -> dict:
+def _job(record: Record, key: str, images: Path, out: Path, size: int | None, speckle: str | None = None) -> dict:
     "What `_make` needs to know of one record"
     sources = {'image': (record.image, dict(modality=record.modality, quantity=record.sar.quantity,
                                             normalisation=record.sar.normalisation))}
+    if speckle and record.modality == 'sar': sources['image'][1]['speckle'] = speckle
     for name in OTHERS:
         path = record.mask if name == 'mask' else record.partners.get(name)
-        if path: sources[name] = (path, dict(modality='optical' if name == 'optical' else 'sar'))
+        how = dict(speckle=speckle) if speckle and name == 'before' else {}
+        if path: sources[name] = (path, dict(modality='optical' if name == 'optical' else 'sar', **how))
     return dict(id=record.id, key=key, sources=sources, images=str(images), out=str(out), size=size,
                 want=(record.width, record.height))
 
@@ -409,7 +412,7 @@ The captions were written by sartext from the sources' annotations; the images s
 - {unlabelled}
 """
 
-# %% ../../nbs/22_build.ipynb #b5cd4ac0
+# %% ../../nbs/22_build.ipynb #e753ae09
 def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str],
          title: str = 'A SAR image and text data set') -> str:
     "The data set card, README.md"
@@ -418,9 +421,12 @@ def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: It
     bare = stats['count']['licence']['not stated']
     note = f'{bare:,} images come without a stated licence: ask their source before passing them on.' if bare else \
         'Licences are as the records state them; check them at the source.'
+    filtered = parameters.get('speckle')
+    filtered = f'\n\nSpeckle was filtered by {filtered}, looks estimated image by image.' if filtered else ''
     text = CARD if 'figures/samples.png' in files else CARD.replace('![Samples](figures/samples.png)\n\n', '')
     return _front(stats, files) + '\n' + text.format(
-        title=title, version=sartext.__version__, summary=_summary(stats), licences=licences, unlabelled=note,
+        title=title, version=sartext.__version__, summary=_summary(stats) + filtered, licences=licences,
+        unlabelled=note,
         figures='\n'.join(f'![{Path(f).stem}]({f})' for f in drawn),
         split=_split_words(parameters, duplicates, leaks, moved))
 
@@ -505,10 +511,10 @@ def _choose(records: Iterable[Record], seed: int, most: int = 12) -> list[Record
     said = ((seed_for(seed, 'sheet', r.id), r.id, r) for r in records if r.captions and r.modality == 'sar')
     return [r for *_, r in heapq.nsmallest(most, said, key=lambda t: t[:2])]
 
-# %% ../../nbs/22_build.ipynb #942373f4
-def _pictures(records, keys, images, out, size, workers, problems) -> dict[str, dict]:
+# %% ../../nbs/22_build.ipynb #85badec5
+def _pictures(records, keys, images, out, size, workers, problems, speckle=None) -> dict[str, dict]:
     "Id → what `_make` made, for the records whose picture could be used"
-    jobs = [_job(r, keys[r.id], images, out, size) for r in records]
+    jobs = [_job(r, keys[r.id], images, out, size, speckle) for r in records]
     made = {}
     for r, got in zip(records, spread(_make, jobs, workers, 'pictures')):
         for fault in got['faults']: problems.add(*fault)
@@ -574,7 +580,7 @@ def _write(records, out, split, given, keys, made, prints, parameters, workers, 
     files |= {'records.jsonl', 'README.md'}
     return _finish(out, {name: _sha(out/name) for name in files}, parameters, stats, _sha(records), problems)
 
-# %% ../../nbs/22_build.ipynb #ab587010
+# %% ../../nbs/22_build.ipynb #f7c994ab
 def build(
     records: str | Path,                # a JSONL file of records
     out: str | Path,                    # new or empty folder, or one of an earlier build
@@ -588,24 +594,26 @@ def build(
     on_leak: str = 'refuse',            # a given split that leaks: 'refuse' or 'move' to test
     threshold: int | None = NEAR,       # bits of 256 up to which pictures are look-alikes; None: exact copies only
     shard: int = SHARD,                 # pictures a shard
+    speckle: str | None = None,         # filter SAR images before the stretch, by one of `imagery.speckle.FILTERS`
     title: str = 'A SAR image and text data set',   # of the card
 ) -> dict:                              # the manifest
     "Build a data set: PNGs, records with splits, shards, figures, card, manifest; killed, it goes on where it stopped"
     records, out = Path(records), Path(out)
     if size is not None and size < 1: raise ValueError(f'size is {size}; give whole pixels above 0, or None')
     if shard < 1: raise ValueError(f'shard is {shard}; give at least one picture a shard')
+    if speckle not in (None, *FILTERS): raise ValueError(f'speckle is {speckle!r}; use None or one of {[*FILTERS]}')
     problems = Problems(on_error) if problems is None else problems
     images, _ = images_of(records) if images is None else Path(images), _ours(out)      # refuses at once …
     light = [_light(r) for r in read_records(records, problems)]
     keys = safe_keys(r.id for r in light)
     ends = ('', *(f'.{o}' for o in OTHERS))
     _own(out, [f'images/{k}{end}.png' for k in keys.values() for end in ends])          # … takes late
-    made = _pictures(light, keys, images, out, size, workers, problems)
+    made = _pictures(light, keys, images, out, size, workers, problems, speckle)
     prints = {path: Fingerprint(*p) for m in made.values() for path, p in m['prints'].items()}
     light = [r for r in light if r.id in made]
     split = assign_splits(light, images, fractions, seed, on_leak, problems, prints, threshold)
     parameters = dict(seed=seed, fractions=list(fractions), size=size, on_leak=on_leak, threshold=threshold,
-                      shard=shard)
+                      shard=shard, speckle=speckle)
     return _write(records, out, split, {r.id: r.split for r in light}, keys, made, prints, parameters, workers,
                   problems, title)
 
