@@ -124,7 +124,7 @@ def test_a_place_means_one_cell_to_writer_and_reader():
     from sartext.simulate import PLACES
     for places in PLACES:
         for k, where in enumerate(places):
-            read = [(f.value, f.number) for f in read_facts(f'A green field, and two boats are sailing on the sea {where}.') if f.kind == 'position']
+            read = [(f.value, f.number) for f in read_facts(f'Two boats are sailing on the sea, both of them {where}.') if f.kind == 'position']
             assert read == [(CELLS[k], 2)], (where, read)
 
 

@@ -123,7 +123,7 @@ def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
         if where := side(area): yield Fact('position', 'bright area', where)
         yield Fact('proportion', 'bright area', max(5, 5*round(20*float(area.mean()))))
 
-# %% ../../nbs/19_measuring.ipynb #284a5f33
+# %% ../../nbs/19_measuring.ipynb #84123229
 def contrast(image: np.ndarray, keep: np.ndarray, box: Box) -> str | None:
     "The one of `CONTRASTS` for a box against what lies around it; None where it does not stand out or there is no ring"
     h, w = image.shape
@@ -144,7 +144,7 @@ def axis(image: np.ndarray, box: Box) -> str | None:
     if min(a.shape, default=0) < 4: return None
     smooth = (a + np.pad(a, 1, 'edge')[:-2, 1:-1] + np.pad(a, 1, 'edge')[2:, 1:-1]
               + np.pad(a, 1, 'edge')[1:-1, :-2] + np.pad(a, 1, 'edge')[1:-1, 2:])/5
-    low, high = np.percentile(smooth, (10, 95))
+    low, high = np.percentile(smooth, (10, 99))          # 99: a small bright thing in a roomy box sets the scale
     low = min(low, float(np.median(image)))              # a box that its object fills has no dark part
     parts, n = label(smooth > low + .35*(high - low), np.ones((3, 3)))
     if not n: return None
