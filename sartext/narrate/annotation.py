@@ -468,13 +468,15 @@ def _inverted(d: Draft) -> str:
         clauses.append(and_list(items))
     return '; '.join(clauses)
 
-# %% ../../nbs/13_annotation.ipynb #afc08a81
+# %% ../../nbs/13_annotation.ipynb #ecb312c4
 def _added_up(d: Draft) -> bool:
     "Whether the total has to be told; if not, that the places have told it is noted"
     apart = len({f.value for f in d.of('position')}) > 1
     if apart and (len(d.names) > _KINDS or any(len(d.of('position', n)) > 1 for n in d.names)): return True
     d.say('', 'count', *(Fact('count', n, d.count[n]) for n in d.names))
     return False
+
+def _all(d: Draft) -> str: return 'both' if sum(d.count.values()) == 2 else 'all of them'
 
 def _in_all(d: Draft) -> str:
     "', three in all', ', making three ships and a bridge in all'"
@@ -486,7 +488,7 @@ def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
     def slot(d):
         if _added_up(d): return told(d)
         before, frame = len(d.said), _frame(d)
-        return f'{_together(sum(d.count.values()))} lie in {frame}' if len(d.said) > before else ''
+        return f'{_all(d)} lie in {frame}' if len(d.said) > before else ''
     return slot
 
 # %% ../../nbs/13_annotation.ipynb #9461992d
@@ -596,7 +598,7 @@ def _largest(d: Draft, name: str) -> str:
     most = 'larger' if d.count[name] == 2 else 'largest'
     return d.say(f'the {ONES[found[0].where]} {d.noun(name, 1)} is the {most}', 'relation:largest', *found)
 
-# %% ../../nbs/13_annotation.ipynb #5d1ca225
+# %% ../../nbs/13_annotation.ipynb #d8949c22
 def _look_one_kind(d: Draft) -> str:
     "How the objects of the only category look"
     name = d.names[0]
@@ -618,12 +620,12 @@ def _look_one_kind(d: Draft) -> str:
     return '; '.join(filter(None, (spans, *items, *more)))
 
 def _all_alike(d: Draft, clauses: list[str]) -> str:
-    "'all three are large' for 'the ship is large; both bridges are large', where 'all' can only mean these; else ''"
+    "'all of them are large' for 'the ship is large; both bridges are large', if 'all' can only mean these; else ''"
     words = {d.word(f.value) for n in d.names for f in _values(d, n, SIZES)}
     if len(words) != 1 or len(clauses) != len(d.names) or 'objects' in ' '.join(d.plan.kinds): return ''
     def plain(n): return f'the {d.noun(n, 1)} is' if d.count[n] == 1 else f'{_together(d.count[n], d.noun(n, 2))} are'
     if clauses != [f'{plain(n)} {word}' for n in d.names for word in words]: return ''
-    return f'{_together(sum(d.count.values()))} are {words.pop()}'
+    return f'{_all(d)} are {words.pop()}'
 
 def _look(d: Draft) -> str:
     "A clause on size and extent"

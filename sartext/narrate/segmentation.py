@@ -287,7 +287,7 @@ def _shaped(d: MaskDraft, name: str, clause: bool = False) -> str:
         at=f' {d.at(at[0][0])}' if len(at) == 1 else '', lies=_verb(name, 'lies', 'lie'),
         is_=_verb(name, 'is', 'are'))
 
-# %% ../../nbs/14_segmentation.ipynb #a90b6dfb
+# %% ../../nbs/14_segmentation.ipynb #2efb2525
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -322,7 +322,8 @@ def _rest(d: MaskDraft) -> str:
     items = sorted((_shaped(d, n) for n in placed), key=lambda i: ',' in i)  # what has commas of its own comes last
     items += _smaller(d, bare, [d.covers[0], *placed])
     more = len(d.covers) - 1 - len(names)
-    mark = ';' if any(',' in i for i in items[:-1]) else ',' if len(items) > 2 and ',' in items[-1] else ''
+    comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
+    mark = ';' if any(',' in i for i in items[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
