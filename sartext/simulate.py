@@ -832,7 +832,7 @@ def camera_picture(c: Canvas, sun: float = 120., height: float = 50.) -> np.ndar
     light = light*(1 + grain*(.7*c.waves[3] + .5*c.waves[2]))
     return np.clip(c.rgb*light[..., None] + 2*c.waves[2][..., None], 0, 255).astype(np.uint8)
 
-# %% ../nbs/05_simulate.ipynb #3af372f3
+# %% ../nbs/05_simulate.ipynb #0305b5e9
 NOUNS = {'ship': (('ship', 'ships'), ('boat', 'boats'), ('vessel', 'vessels')),
          'aircraft': (('plane', 'planes'), ('airplane', 'airplanes'), ('aircraft', 'aircraft')),
          'storage tank': (('storage tank', 'storage tanks'), ('round tank', 'round tanks')),
@@ -841,10 +841,11 @@ NOUNS = {'ship': (('ship', 'ships'), ('boat', 'boats'), ('vessel', 'vessels')),
          'harbor': (('harbor', 'harbors'), ('dock', 'docks'))}
 NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve',
            'thirteen', 'fourteen', 'fifteen')
-PLACES = (('at the top left', 'at the top', 'at the top right', 'at the left', 'in the middle', 'at the right',
-           'at the bottom left', 'at the bottom', 'at the bottom right'),
-          ('in the upper left corner', 'near the top', 'in the upper right corner', 'on the left side', 'in the center',
-           'on the right side', 'in the lower left corner', 'near the bottom', 'in the lower right corner'))
+PLACES = (('at the top left', 'at the top center', 'at the top right', 'at the middle left', 'in the middle',
+           'at the middle right', 'at the bottom left', 'at the bottom center', 'at the bottom right'),
+          ('in the upper left corner', 'in the upper middle', 'in the upper right corner',
+           'in the middle of the left side', 'in the center', 'in the middle of the right side',
+           'in the lower left corner', 'in the lower middle', 'in the lower right corner'))    # cells, never halves
 
 def cell_of(box: Box, size: int) -> int:
     "Cell 0…8 of the 3×3 grid the box's centre lies in, row by row"
@@ -855,12 +856,12 @@ def listing(parts: list[str]) -> str: return ' and '.join(filter(None, [', '.joi
 
 def capital(text: str) -> str: return text[0].upper() + text[1:]
 
-# %% ../nbs/05_simulate.ipynb #5393f39d
+# %% ../nbs/05_simulate.ipynb #2a326075
 def whereabouts(
     boxes: list[Box],           # of one category, at least one
     size: int,                  # pixels a side of the picture
     places: tuple[str, ...],    # words for the nine cells
-    style: str = 'apposition',  # 'apposition': two of them at the top; 'short': two at …; 'sentence': Two of them are …
+    style: str = 'apposition',  # 'apposition': two of them at …; 'short': two at …; 'sentence': Two of them are …
 ) -> str:
     "Where objects are, as a part of a sentence; more than five cells are not listed one by one"
     n, cells = len(boxes), np.bincount([cell_of(b, size) for b in boxes], minlength=9)

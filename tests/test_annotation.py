@@ -269,6 +269,47 @@ def test_attributes_are_told():
     for text, _ in told(Box('ship', 100, 20, 30, 12, attributes={'type': 'Lighthouse', 'length': -5, 'width': 'wide', 'course': None})):
         assert 'lighthouse' not in text and ' m ' not in text, text                        # no kind of ship, no measures
 
+@pytest.mark.parametrize('attributes', [dict(length=183, width=32), dict(length=183), dict(width=32)])
+def test_a_told_size_is_not_contradicted_by_the_drawn_box(attributes):
+    for w, h in ((30, 30), (40, 10), (10, 40)):                                             # AIS knows the ship, the box only where it is
+        for kind in ('concise', 'complex'):
+            for text, facts in told(Box('ship', 100, 20, w, h, attributes=attributes), kind=kind):
+                assert not re.search('small|medium|large|tiny|wide and|high|stretched|elongated|extended|a tenth|width', text), text
+                assert kind == 'concise' or len(re.findall(r' m\b', text)) == len(attributes), text
+    facts = box_facts(Record('a', 'a.png', 300, 300, sar=Sar(pixel_spacing=(5., 5.)), boxes=(Box('ship', 9, 9, 30, 30), Box('ship', 99, 9, 40, 10))))
+    assert not [f for f in facts if f.value in ('wide', 'tall', 'even')] and any(f.value == 'longest about 200 m' for f in facts)
+
+def test_a_square_box_is_not_the_shape_of_a_ship():
+    square, wide = Box('ship', 100, 20, 30, 30), Box('ship', 10, 200, 40, 10)
+    for boxes in ((square,), (square, wide), (square, wide, replace(wide, x=150)), (square, Box('bridge', 10, 200, 90, 90))):
+        for text, facts in told(*boxes):
+            assert not any(f.value == 'even' for f in facts) and not re.search('wide|high|width and height', text), text
+            assert not re.search('(?i)(?:both|all three)(?: ships| vessels)? are[^.;]*(?:stretched|elongated|extended)', text), text
+
+def test_equal_places_and_sizes_are_told_at_once():
+    boxes = Box('ship', 10, 10, 30, 30), Box('aircraft', 60, 60, 30, 30), Box('storage tank', 210, 210, 30, 30)
+    texts = [text for seed in range(8) for kind in ('concise', 'complex') for text, _ in told(*boxes, kind=kind, seed=seed, plans='seen')]
+    assert all(len(re.findall('(?:top|upper) left', t)) == 1 for t in texts), texts
+    assert any('ll of them are' in t for t in texts) and not any(len(re.findall(r'\bsmall\b|\bmid-sized|medium-sized', t)) > 1 for t in texts)
+
+def test_totals_are_told_once():
+    two = Box('ship', 20, 20, 30, 12), Box('bridge', 200, 200, 60, 20)
+    three, sar = (*two, Box('ship', 150, 150, 30, 12)), Sar(sensor='Sentinel-1', band='C')
+    for boxes in (two, two[:1]*2, three):
+        boxes = tuple(replace(b, x=b.x + i) for i, b in enumerate(boxes))
+        for s in (Sar(), sar):
+            for kind in ('concise', 'complex'):
+                for seed in range(4):
+                    for text, _ in told(*boxes, kind=kind, sar=s, plans='held-out', seed=seed):
+                        again = re.search('in all|altogether', text, re.I)
+                        assert not (again and boxes[2:] == () and re.search(r'^[^.]*\blie', text)), text
+                        assert kind == 'concise' or ('Sentinel-1' in text) == (s is sar), text
+    assert any('making two' in text for seed in range(9) for text, _ in told(*three, kind='concise', plans='held-out', seed=seed))
+
+def test_it_is_the_object_just_named():
+    for seed in range(6):
+        for text, _ in told(Box('T62', 100, 100, 60, 10), plans='held-out', seed=seed): assert not re.search(r'No other[^.]*\. It ', text), text
+
 def test_vehicles_are_named_as_people_do():
     texts = [t for t, _ in told(Box('T72', 100, 100, 20, 10), kind='concise', sar=Sar(pixel_spacing=(.3, .3)))]
     assert any('T-72 tank' in t for t in texts) and all('T-72 tank' in t or 'T72' in t for t in texts)
@@ -286,7 +327,7 @@ def test_rotated_boxes_tell_their_axis():
                          (135, 'from lower left to upper right'), (20, 'at a shallow angle from upper left to lower right'),
                          (110, 'steeply from lower left to upper right')):
         for text, facts in told(turned(angle)):
-            assert re.search(f'(points|aligned) {words}', text), (angle, text)
+            assert re.search(f'(oriented|aligned) {words}', text) and 'point' not in text, (angle, text)
 
 def test_ships_at_a_harbor():
     harbor = Box('harbor', 100, 100, 120, 80)
@@ -339,6 +380,13 @@ def test_masks_say_no_more_than_they_hold():
 def test_odd_names(name, words):
     for kind in ('concise', 'complex'):
         for text, _ in told(Box(name, 100, 100, 20, 10), kind=kind): assert words.lower() in text.lower().replace('objects', 'object'), text
+
+def test_equal_cells_are_told_once():
+    at = lambda c: (10 + 100*(c % 3), 10 + 100*(c // 3))
+    boxes = tuple(Box('ship', *at(c), 9 + i, 5) for c in (0, 1, 2, 3) for i in range(2)) + (Box('ship', *at(8), 9, 5),)
+    texts = [text for seed in range(30) for text, _ in told(*boxes, seed=seed)]
+    assert all(len(re.findall('two each|Two each', t)) < 2 and not re.search('(?i)two [^,.]*, two each', t) for t in texts)
+    assert any('two each' in t.lower() for t in texts)
 
 def test_no_box_and_five_thousand():
     r = random.Random(0)

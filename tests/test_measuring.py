@@ -73,6 +73,17 @@ def test_what_does_not_stand_out_is_not_faint():
         r = record(a, Box('ship', 100, 100, 40, 12))
         assert 'faint' not in narrate(r, kinds=('complex',), measured=facts).captions[0].text
 
+def test_clutter_in_a_roomy_box_has_no_axis(data):
+    "MSTAR's boxes are four times as long as their vehicles"
+    from sartext.imagery.read import display_image
+    from sartext.narrate.measuring import axis
+    from sartext.records import Problems
+    from sartext.sources.boxes import read_boxes
+    folder = data/'mstar_scenes'
+    records = list(read_boxes(folder/'JPEGImages', folder/'Annotations', problems=Problems('skip'), slack=7))
+    boxes = [(display_image(folder/'JPEGImages'/r.image), b) for r in records[::3] for b in r.boxes]
+    assert len(boxes) > 40 and not [b for a, b in boxes if axis(a, b)]
+
 def test_odd_pictures():
     assert picture_facts(record(np.zeros((5, 7))), np.zeros((5, 7), 'uint8'))                  # smaller than the blocks, all zero
     whole = Box('ship', 0, 0, 320, 240)

@@ -145,10 +145,45 @@ def test_boxes_count_what_a_mask_cannot():
 
 def test_all_is_said_of_all_pixels_only():
     mask = np.ones((300, 300), np.uint8); mask[0, :40] = 0; mask[1:5, :100] = 0
-    record = Record('w', 'w.png', 300, 300, mask='m.png', mask_classes={'1': 'water'})
-    for gap, value in ((mask, False), (np.ones_like(mask), True)):
+    dot, few = np.ones_like(mask), np.ones_like(mask); dot[7, 7] = 0; few[9, :12] = 2     # unlabelled; of a class too small to be named
+    record = Record('w', 'w.png', 300, 300, mask='m.png', mask_classes={'1': 'water', '2': 'crops'})
+    for gap, value in ((mask, False), (dot, False), (few, False), (np.ones_like(mask), True)):
         texts = ' '.join(compose_mask(record, p, random.Random(i), mask_facts(record, gap)).text for p in MASK_PLANS.values() for i in range(3))
         assert bool(re.search(r'\b(all of|nothing but)\b', texts)) == value, texts
+
+def test_shares_add_up():
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        shares = rng.dirichlet(np.ones(rng.integers(2, 7))*rng.choice([.2, 1, 5]))
+        mask = rng.choice(len(shares), (90, 110), p=shares)                                # 0: unlabelled
+        r = Record('r', 'r.png', 110, 90, mask='m.png', mask_classes={str(i): n for i, n in enumerate(
+            ('', 'water', 'forest', 'cropland', 'grassland', 'wetland', 'road')) if i})
+        told = {f.subject: f.value for f in mask_facts(r, mask) if f.kind == 'proportion' and type(f.value) is int}
+        exact = {n: 100*(mask == i).mean() for i, n in enumerate(('unlabelled', *r.mask_classes.values()))}
+        assert sum(told.values()) <= 100 and (sum(told.values()) == 100 or 0 in told.values() or len(told) < len(shares)), told
+        assert all(abs(v - exact[n]) < 1 for n, v in told.items()), (told, exact)
+    half = np.where(np.arange(100)[None] < 50, 1, 2)*np.ones((100, 1), int)                    # neither is the larger one
+    assert not [f for f in mask_facts(Record('h', 'h.png', 100, 100, mask='m.png', mask_classes={'1': 'water', '2': 'crops'}), half)
+                if f.value in ('most', 'largest')]
+
+def test_objects_are_no_share():
+    mask = np.ones((200, 200), int); mask[:, 120:] = 2; mask[20:25, 20:40] = 3; mask[90:150, 100:121] = 4
+    r = Record('r', 'r.png', 200, 200, mask='m.png', mask_classes={'1': 'water', '2': 'land', '3': 'ship', '4': 'oil spill'})
+    facts = mask_facts(r, mask)
+    for p in MASK_PLANS.values():
+        for seed in range(3):
+            text = compose_mask(r, p, random.Random(seed), facts).text
+            assert re.search(r'[.;] (?:[Tt]here is a ship|[Aa] ship)', text) and not re.search('as well as|together with|plus', text), text
+    bare = tuple(f for f in facts if not (f.subject == 'oil spill' and f.kind in ('position', 'relation')))   # nowhere in particular
+    for p in MASK_PLANS.values():
+        text = compose_mask(r, p, random.Random(0), bare).text
+        assert not re.search(r'(?:right|part|side|half|corner) and oil', text), text
+
+def test_numbers_are_not_mixed():
+    mask = np.ones((200, 200), int); mask[:2] = 2; mask[2:10] = 3; mask[50, 50:75] = 4
+    r = Record('r', 'r.png', 200, 200, mask='m.png', mask_classes={'1': 'water', '2': 'land', '3': 'oil spill', '4': 'grass'})
+    texts = [compose_mask(r, p, random.Random(0), mask_facts(r, mask)).text for p in MASK_PLANS.values()]
+    assert any(' 1 percent' in t for t in texts) and not [t for t in texts if 'one percent' in t]
 
 def test_8_bit_tiff_has_no_decibels(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(1, 250, (64, 64)).astype('uint8')).save(tmp_path/'g.tif')

@@ -110,16 +110,22 @@ def test_optical_captions_state_the_counts_of_the_boxes(scenes):
 
 
 def test_optical_captions_state_true_places(scenes):
-    cells = {('top', 'left'): 0, ('top', ''): 1, ('top', 'right'): 2, ('', 'left'): 3, ('', 'middle'): 4, ('', 'right'): 5,
-             ('bottom', 'left'): 6, ('bottom', ''): 7, ('bottom', 'right'): 8}
-    same = {'upper': 'top', 'lower': 'bottom', 'center': 'middle'}
-    pattern = (r'(?:at the|in the|near the|on the) (?:(top|bottom|upper|lower) (left|right)(?: corner)?|(top|bottom|left|right)(?: side)?|(middle|center))\b')
+    rows, columns = {'top': 0, 'upper': 0, 'bottom': 2, 'lower': 2}, {'left': 0, 'right': 2}
+    pattern = r'(?:at|in) the (?:middle of the (left|right) side|(?:(top|bottom|upper|lower|middle) )?(left|right|center|middle)(?: corner)?)\b'
     for s in scenes:
-        here = {cell_of(b, len(s.mask)) for b in s.boxes}
+        here, found = {cell_of(b, len(s.mask)) for b in s.boxes}, set()
         for m in re.finditer(pattern, s.optical_caption):
-            words = [same.get(w, w) for w in m.groups() if w]
-            key = tuple(words) if len(words) == 2 else (words[0], '') if words[0] in ('top', 'bottom') else ('', words[0])
-            assert cells[key] in here, (s.id, s.optical_caption, m[0])
+            found.add(3*rows.get(m[2], 1) + columns.get(m[1] or m[3], 1))
+        assert found <= here and bool(found) == bool(here), (s.id, s.optical_caption, found, here)
+
+def test_a_place_means_one_cell_to_writer_and_reader():
+    from sartext.narrate.checking import read_facts
+    from sartext.narrate.words import CELLS
+    from sartext.simulate import PLACES
+    for places in PLACES:
+        for k, where in enumerate(places):
+            read = [(f.value, f.number) for f in read_facts(f'Two boats are sailing on the sea, both of them {where}.') if f.kind == 'position']
+            assert read == [(CELLS[k], 2)], (where, read)
 
 
 def test_captions_are_well_formed(scenes):

@@ -83,23 +83,22 @@ def _share(box: Box, width: int, height: int) -> str | None:
     fraction = share_of_side(part, whole)
     return fraction and f'{fraction} of the {side}'
 
-# %% ../../nbs/11_facts.ipynb #1ca737c6
+# %% ../../nbs/11_facts.ipynb #30f8c17a
 def things(record: Record) -> list[Thing]:
     "The boxes of `record` read once, in the order of the boxes"
     width, height, spacing = record.width, record.height, record.sar.pixel_spacing
     chip = is_chip(width, height, [(b.x, b.y, b.w, b.h) for b in record.boxes])
-    told = {b.category: True for b in record.boxes}                     # a length for all of a category, or for none
-    for b in record.boxes: told[b.category] &= _told(b, 'length') is not None
-    def one(b):
-        name = nameable(category(b.category), record.spacing)
+    names = [nameable(category(b.category), record.spacing) for b in record.boxes]
+    bare = {n for n, b in zip(names, record.boxes) if _told(b, 'length') is None}   # a length told of all, or of none
+    def one(name, b):
         scale = NOUNS[name].scale if name in NOUNS else 'object'
         size = None if chip or spacing else size_word(_area(b)/(width*height), scale)
-        length = _told(b, 'length') if told[b.category] else _length(b, spacing) if spacing else None
+        length = _told(b, 'length') if name not in bare else _length(b, spacing) if spacing else None
         size = None if length else size
         share = _share(b, width, height) if size else None
         return Thing(name, cell(*b.center, width, height), size, length, extent(b.w, b.h), b, _axis(b), share,
                      _type(b, name))
-    return [one(b) for b in record.boxes]
+    return [one(name, b) for name, b in zip(names, record.boxes)]
 
 # %% ../../nbs/11_facts.ipynb #fd9357b4
 def _arrays(boxes: Iterable[Box]) -> np.ndarray:
@@ -158,17 +157,18 @@ def _positions(things: list[Thing]) -> Iterator[Fact]:
     "How many of each category in each cell"
     for (name, where), n in Counter((t.name, t.where) for t in things).items(): yield Fact('position', name, where, n)
 
-# %% ../../nbs/11_facts.ipynb #e5d3705c
+# %% ../../nbs/11_facts.ipynb #47b46153
 def _sizes(things: list[Thing]) -> Iterator[Fact]:
     "Size words or metres, and the extent of the boxes, in all and by cell"
     for name in sorted({t.name for t in things}):
         same = [t for t in things if t.name == name]
+        wide = len(same) == 1 and _told(same[0].box, 'width')               # told, so what the box is like is not
         if all(t.length is not None for t in same):
             low, high = (metres(f(t.length for t in same)) for f in (min, max))
             if low == high: yield Fact('size', name, low, len(same))
             else: yield from (Fact('size', name, f'shortest {low}'), Fact('size', name, f'longest {high}'))
-        if len(same) == 1 and same[0].share: yield Fact('size', name, same[0].share, 1)
-        for key in ('size', 'extent', 'axis'):
+        if len(same) == 1 and same[0].share and not wide: yield Fact('size', name, same[0].share, 1)
+        for key in ('axis',) if wide or same[0].length is not None else ('size', 'extent', 'axis'):
             for where in (None, *CELLS):
                 count = Counter(getattr(t, key) for t in same if where in (None, t.where))
                 for value, n in count.items():
@@ -403,18 +403,30 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
         if (n := int(here.sum())) >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #d9fa5ac6
+# %% ../../nbs/11_facts.ipynb #e88016a5
+def _percents(shares: list[float]) -> list[int]:  # of the whole, adding up to 1
+    "Whole percent that do not add up to more than 100, nor to less where no share is rounded to zero"
+    whole = [int(100*s + .5) for s in shares]
+    def reason(i, way): return way*(whole[i] - 100*shares[i]), shares[i]    # how far rounding went that way
+    while (over := sum(whole) - 100) > 0 or over and all(w or not s for w, s in zip(whole, shares)):
+        way = 1 if over > 0 else -1
+        whole[max(range(len(whole)), key=lambda i: reason(i, way))] -= way
+    return whole
+
+# %% ../../nbs/11_facts.ipynb #b8a57bf8
 def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[Fact]:
     "What share each class has, which has the largest, what is unlabelled, and which classes do not occur"
-    for r in found:
-        percent = int(100*r.share + .5)
+    n = int((~np.isin(mask, [int(v) for v in record.mask_classes])).sum())
+    small = mask.size - n - sum(int(r.here.sum()) for r in found)               # of classes too small to be named
+    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size])
+    for r, percent in zip(found, percents):
         yield Fact('presence', r.name, True)
         yield Fact('proportion', r.name, percent)
         if r.name not in NOUNS: yield Fact('proportion', r.name, share_word(percent))
-    named = np.isin(mask, [int(v) for v in record.mask_classes]); n = int((~named).sum())
     if found and found[0].name not in NOUNS and found[0].share > min(.5, n/mask.size):
-        yield Fact('proportion', found[0].name, 'most' if found[0].share > .5 else 'largest')
-    if n >= LEAST_PIXELS: yield Fact('proportion', 'unlabelled', int(100*n/mask.size + .5))
+        if found[0].share > .5: yield Fact('proportion', found[0].name, 'most')
+        elif len(found) < 2 or percents[0] > percents[1]: yield Fact('proportion', found[0].name, 'largest')
+    if n or small: yield Fact('proportion', 'unlabelled', percents[-2])
     here = {int(v) for v in np.unique(mask)}    # of what has a few pixels neither is said: not there, or there
     present = {class_at(n, record.spacing) for v, n in record.mask_classes.items() if int(v) in here}
     absent = {class_at(n, record.spacing) for n in record.mask_classes.values()} - {r.name for r in found} - present

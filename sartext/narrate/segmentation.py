@@ -21,41 +21,41 @@ from .words import (CELLS, NOUNS, and_list, article, cover_words, number_word, p
                                    place, plural, spoken)
 from .annotation import PICTURES, STYLES, Plan, _frame, _table, plans_of
 
-# %% ../../nbs/14_segmentation.ipynb #30ee3fff
+# %% ../../nbs/14_segmentation.ipynb #dadbe807
 _CONCISE = _table('''
 m-covering
-{Covering}{objects}{open}.
+{Covering}{open}{objects}.
 =
 =
 {Change} of the {picture} has changed{change_at}.
 
 m-consists
-The {picture} consists of {amounts}{objects}{open}.
+The {picture} consists of {amounts}{open}{objects}.
 =
 =
 {Change} of the {picture} differs from the earlier picture{change_at}.
 
 m-shows
-The {picture} shows {main}{objects}{open}.
-The {picture} shows {main}{rest}{objects}{open}.
+The {picture} shows {main}{open}{objects}.
+The {picture} shows {main}{rest}{open}{objects}.
 =
 The {picture} shows change in {change} of its area{change_at}.
 
 m-most
-{Main_covers}{objects}{open}.
-{Main_covers}{rest}{objects}{open}.
+{Main_covers}{open}{objects}.
+{Main_covers}{rest}{open}{objects}.
 =
 Since the earlier picture, {change} of the area has changed{change_at}.
 
 m-a-picture
-{A_picture} of {main}{objects}{open}.
-{A_picture} of {main}{rest}{objects}{open}.
+{A_picture} of {main}{open}{objects}.
+{A_picture} of {main}{rest}{open}{objects}.
 =
 {A_picture} in which {change} of the area has changed{change_at}.
 
 m-there
-In this {picture} there {be_main}{objects}{open}.
-In this {picture} there {be_main}{rest}{objects}{open}.
+In this {picture} there {be_main}{open}{objects}.
+In this {picture} there {be_main}{rest}{open}{objects}.
 =
 In this {picture}, {change} of the ground is changed{change_at}.
 ''', 'concise', False)
@@ -87,23 +87,23 @@ In {frame}, {covering_all}{open}. | {Where}. | {Around}. | {Scattering}.
 In {frame}, {change} of the ground has changed{change_at}. | {Scattering}. | {Patches}.
 ''', 'complex', False)
 
-# %% ../../nbs/14_segmentation.ipynb #4b742074
+# %% ../../nbs/14_segmentation.ipynb #b48c49e6
 _HELD_OUT = _table('''
 m-h-by-area
-By area, the {picture} is {amounts}{objects}{open}.
+By area, the {picture} is {amounts}{open}{objects}.
 =
 =
 By area, {change} of the {picture} is no longer what it was{change_at}.
 
 m-h-of
-Of the {picture}, {shares_are}{objects}{open}.
+Of the {picture}, {shares_are}{open}{objects}.
 =
 =
 Of the {picture}, {change} is changed ground{change_at}.
 
 m-h-holds
-The {picture} holds {main}{objects}{open}.
-The {picture} holds {main}{rest}{objects}{open}.
+The {picture} holds {main}{open}{objects}.
+The {picture} holds {main}{rest}{open}{objects}.
 =
 The {picture} holds changed ground on {change} of its area{change_at}.
 ''', 'concise', True) + _table('''
@@ -165,7 +165,7 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #909261b0
+# %% ../../nbs/14_segmentation.ipynb #b2b6f84a
 _NAMED = 4
 
 def _verb(name: str, one: str, many: str) -> str: return many if cover_words(name).plural else one
@@ -182,18 +182,19 @@ def _share(d: MaskDraft, name: str) -> str:
     return d.say('more than 99 percent' if almost else percent_words(d.percent[name]), 'share', Fact('proportion',
         name, d.percent[name]))
 
-def _smaller(d: MaskDraft, names: list[str]) -> list[str]:
-    "['smaller shares of trees and wetland']"
+def _smaller(d: MaskDraft, names: list[str], others: list[str]) -> list[str]:
+    "['smaller shares of trees and wetland'], ['some trees'] where `others` are not all larger"
     if not names: return []
-    some = 'a smaller share' if len(names) == 1 else 'smaller shares'
-    return [d.say(f'{some} of {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
+    less = max(d.percent[n] for n in names) < min(d.percent[n] for n in others)
+    some = ('a smaller share of' if len(names) == 1 else 'smaller shares of') if less else 'some'
+    return [d.say(f'{some} {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
         True) for n in names))]
 
-# %% ../../nbs/14_segmentation.ipynb #46ee6b5d
+# %% ../../nbs/14_segmentation.ipynb #0c2c0ae6
 def _amounts(d: MaskDraft) -> str:
     "'60 percent water, 25 percent cropland and smaller shares of …'"
     told, rest = _told(d)
-    items = [f'{_share(d, n)} {cover_words(n).said}' for n in told] + _smaller(d, rest)
+    items = [f'{_share(d, n)} {cover_words(n).said}' for n in told] + _smaller(d, rest, told)
     return items[0] if len(items) == 1 else ', '.join(items[:-1]) + (', and ' if rest else ' and ') + items[-1]
 
 def _covering(d: MaskDraft, of: str = '') -> str:
@@ -204,14 +205,13 @@ def _covering(d: MaskDraft, of: str = '') -> str:
     share = d.say('all', 'share', Fact('proportion', first, 100)) if whole else _share(d, first)
     items = [f'{cover_words(first).said} {verb} {share} of {of or "the " + d.picture}']
     items += [f'{cover_words(n).said} {_share(d, n)}' for n in more]
-    text = items[0] if len(items) == 1 else and_list(items)
-    return text + (f', with {_smaller(d, rest)[0]}' if rest else '')
+    return and_list(items) + (f', with {_smaller(d, rest, [first, *more])[0]}' if rest else '')
 
 def _shares_are(d: MaskDraft) -> str:
     "'60 percent is water, 25 percent cropland and 15 percent trees'"
     told, rest = _told(d)
     items = [f'{_share(d, n)} {"is " if not i else ""}{cover_words(n).said}' for i, n in enumerate(told)]
-    return and_list(items) + (f', with {_smaller(d, rest)[0]}' if rest else '')
+    return and_list(items) + (f', with {_smaller(d, rest, told)[0]}' if rest else '')
 
 def _open(d: MaskDraft) -> str:
     "What nobody labelled: '; 12 percent is unlabelled'"
@@ -287,7 +287,7 @@ def _shaped(d: MaskDraft, name: str, clause: bool = False) -> str:
         at=f' {d.at(at[0][0])}' if len(at) == 1 else '', lies=_verb(name, 'lies', 'lie'),
         is_=_verb(name, 'is', 'are'))
 
-# %% ../../nbs/14_segmentation.ipynb #bd0ecd37
+# %% ../../nbs/14_segmentation.ipynb #2efb2525
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -317,26 +317,28 @@ def _main_covers(d: MaskDraft) -> str:
 def _rest(d: MaskDraft) -> str:
     "', with a patch of trees at the top left and a road crossing from left to right'"
     names = d.covers[1:1 + _ITEMS]
-    # what has commas of its own comes last
-    items = sorted((_shaped(d, n) for n in names), key=lambda i: ',' in i)
+    bare = [n for n in names if not _shape(d, n)[0]]
+    placed = [n for n in names if n not in bare]
+    items = sorted((_shaped(d, n) for n in placed), key=lambda i: ',' in i)  # what has commas of its own comes last
+    items += _smaller(d, bare, [d.covers[0], *placed])
     more = len(d.covers) - 1 - len(names)
-    mark = ';' if any(',' in i for i in items[:-1]) else ',' if len(items) > 2 and ',' in items[-1] else ''
+    comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
+    mark = ';' if any(',' in i for i in items[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
-# %% ../../nbs/14_segmentation.ipynb #774a5ca2
+# %% ../../nbs/14_segmentation.ipynb #73f8e0fc
 def _where(d: MaskDraft) -> str:
     "Clauses on places and shapes, at most three"
     clauses = []
     if f := _shore(d):
-        side = f.where if ' ' not in f.where else {'top': 'upper',
-            'bottom': 'lower'}[f.where.split()[0]] + ' ' + f.where.split()[1]
+        side = f.where.replace('top', 'upper').replace('bottom', 'lower')
         clauses.append(d.say(f'the water lies on the {side} side of the shore', 'coast', f)); d.shaped.add('water')
     for name in (*d.covers[1:], d.covers[0]):
         if len(clauses) < 3 and name not in d.shaped and (c := _shaped(d, name, clause=True)): clauses.append(c)
     return '; '.join(clauses)
 
-# %% ../../nbs/14_segmentation.ipynb #99191d06
+# %% ../../nbs/14_segmentation.ipynb #c28dae82
 def _object(d: MaskDraft, name: str) -> str:
     "'three ships', 'a ship at the top left', 'several ships'"
     if n := d.count.get(name):
@@ -348,11 +350,21 @@ def _object(d: MaskDraft, name: str) -> str:
         return d.say(f'{_a(name)} {d.at(at[0][0])}', 'position', there, *d.of('position', name))
     return d.say(plural(name) if not patches or patches.number > 1 else _a(name), 'presence', there)
 
-def _objects(d: MaskDraft) -> str:
-    "', and three ships'"
+def _seen(d: MaskDraft) -> str:
+    "'there are three ships', 'a ship at the top left is visible'"
     items = [_object(d, n) for n in d.objects]
-    link = 'as well as' if d.plan.held_out else d.rng.choice(('together with', 'plus'))
-    return f', {link} {and_list(items)}' if items else ''
+    if not items: return ''
+    single = d.count.get(d.objects[0]) == 1 or items[0].startswith(('a ', 'an '))
+    bare = items[0] == plural(d.objects[0])                                             # no 'there are ships'
+    column = 1 if bare and not d.column else d.column
+    be = 'is' if single and (len(items) == 1 or not column) else 'are'                  # 'there is a ship and a bridge'
+    return (f'there {be} {and_list(items)}', f'{and_list(items)} {be} visible',
+            f'{and_list(items)} can be made out')[column]
+
+def _objects(d: MaskDraft) -> str:
+    "'; there are three ships': a clause of its own, for no ship is a part of '98 percent water and 2 percent oil'"
+    seen = _seen(d)
+    return seen and f'; {seen}'
 
 def _neighbour(d: MaskDraft) -> str:
     "What the largest cover that has something to say borders on or is surrounded by"
@@ -370,12 +382,7 @@ def _neighbour(d: MaskDraft) -> str:
 
 def _around(d: MaskDraft) -> str:
     "Objects and neighbours in one sentence"
-    items = [_object(d, n) for n in d.objects]
-    one = len(items) == 1 and (d.count.get(d.objects[0]) == 1 or items[0].startswith(('a ', 'an ')))
-    be = 'is' if one else 'are'
-    objects = items and (f'there {be} {and_list(items)}', f'{and_list(items)} {be} visible',
-        f'{and_list(items)} can be made out')[d.column]
-    return '; '.join(filter(None, (objects, _neighbour(d))))
+    return '; '.join(filter(None, (_seen(d), _neighbour(d))))
 
 # %% ../../nbs/14_segmentation.ipynb #84325ea8
 def _change(d: MaskDraft) -> str:

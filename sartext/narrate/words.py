@@ -189,10 +189,9 @@ def is_chip(width: int, height: int,                          # of the picture, 
     middle = abs(x + w/2 - width/2) <= .05*width and abs(y + h/2 - height/2) <= .05*height
     return middle and (min(width, height) <= 160 or w*h >= .4*width*height)
 
-# %% ../../nbs/10_words.ipynb #aa171ae3
+# %% ../../nbs/10_words.ipynb #74c2996f
 EXTENTS = {'wide': ('elongated from left to right', 'stretched from side to side', 'extended horizontally'),
-           'tall': ('elongated from top to bottom', 'stretched from top to bottom', 'extended vertically'),
-           'even': ('about equally wide and high', 'about as wide as high', 'of about equal width and height')}
+           'tall': ('elongated from top to bottom', 'stretched from top to bottom', 'extended vertically')}
 
 def metres(length: float) -> str:
     "A length in metres, rounded for reading: 'about 120 m'"
@@ -302,11 +301,11 @@ def cover_words(name: str) -> Cover:  # canonical
     if name in NOUNS: return Cover(plural(name), (name, plural(name)), True)
     return Cover(f'“{name}”', (f'patch of “{name}”', f'patches of “{name}”'))
 
-# %% ../../nbs/10_words.ipynb #2debc3b8
+# %% ../../nbs/10_words.ipynb #9919e555
 def share_word(percent: int) -> str:  # whole percent
     "The one of `SIZES` for a share of the picture (ChatEarthNet's limits)"
     return SIZES[sum(percent >= limit for limit in (10, 20, 50, 80))]
 
 def percent_words(percent: int) -> str:
-    "'43 percent', 'less than one percent'"
-    return 'less than one percent' if percent == 0 else 'one percent' if percent == 1 else f'{percent} percent'
+    "'43 percent', 'less than 1 percent'"
+    return f'{percent} percent' if percent else 'less than 1 percent'
