@@ -133,15 +133,15 @@ def and_list(items: Sequence[str], word: str = 'and') -> str:
     "'a, b and c'"
     return f' {word} '.join(filter(None, (', '.join(items[:-1]), *items[-1:])))
 
-# %% ../../nbs/10_words.ipynb #6ff2a738
+# %% ../../nbs/10_words.ipynb #de3ad702
 CELLS = ('top left', 'top', 'top right', 'left', 'center', 'right', 'bottom left', 'bottom', 'bottom right')
 
 def cell(x: float, y: float,           # a point, pixels: the centre of a box
          width: float, height: float,  # of the picture, pixels
         ) -> str:
     "The one of `CELLS` that holds the point; a point on a line belongs to the right or lower cell"
-    def third(v, size): return 2 if 3*v >= 2*size else 1 if 3*v >= size else 0
-    return CELLS[3*third(y, height) + third(x, width)]
+    x, y = 3*x, 3*y
+    return CELLS[(6 if y >= 2*height else 3 if y >= height else 0) + (2 if x >= 2*width else 1 if x >= width else 0)]
 
 # %% ../../nbs/10_words.ipynb #bebf0393
 PLACES = {style: dict(zip(CELLS, row)) for style, row in {
