@@ -377,7 +377,7 @@ Can {a} be seen close to {a2}?
 ''')
 FORMS = _IDENTIFY | _COUNT | _PLACE | _OTHERS                         # form → (application or part, wordings)
 
-# %% ../../nbs/17_questions.ipynb #41d6a6cb
+# %% ../../nbs/17_questions.ipynb #adee8e1a
 @lru_cache(4096)
 def _is_stuff(name: str) -> bool:
     "Whether a name means a land cover that is not counted: water, but not roads; the sea, but not a ship"
@@ -398,13 +398,13 @@ def _said(name: str) -> tuple[tuple[str, str, str, str], ...]:
 
 @lru_cache(32_768)
 def _fill(wording: str, names: tuple[str, ...], ways: tuple[int, ...]) -> tuple[str, str]:
-    "`wording` with its categories, each said in one of its ways, and its type; where slots stay open, braces in names are doubled"
+    "`wording` with its categories, each said in one of its ways, and its type; beside open slots braces are doubled"
     keys = (('a', 'one', 'many', 'cover'), ('a2', 'one2', 'many2', 'cover2'))
     words = {k: w.replace('{', '{{').replace('}', '}}')
              for ks, name, way in zip(keys, names, ways) for k, w in zip(ks, _said(name)[way])}
     typed = {k: f"[{re.sub(r'[][]', '', name)}]" for ks, name in zip(keys, names) for k in ks}
     text = wording.format_map(_Open(words))
-    if not {*re.findall(r'{(\w+)}', wording)} - {*typed}: text = text.format()      # nothing is left open
+    if not {*re.findall(r'{(\w+)}', wording)} - {*typed}: text = text.format()          # nothing is left open
     return text[0].upper() + text[1:], wording.format_map(_Open(typed))
 
 def abstract(type: str) -> str:
@@ -504,28 +504,26 @@ def _has(kinds: bool, several: bool, facts: bool) -> frozenset[str]:
     "What a picture has that some forms need"
     return frozenset({'', 'kinds' if kinds else '', 'several' if several else '', 'facts' if facts else ''})
 
-# %% ../../nbs/17_questions.ipynb #3604141e
+# %% ../../nbs/17_questions.ipynb #8f269601
 class Scene:
     "One picture as the forms see it: its boxes by name, what can be asked, and a generator of choices"
     def __init__(self, record: Record, r: Callable[[], float], facts: Iterable[Fact] = (),
                  shares: tuple[tuple[str, float], ...] = ()):
         spacing, crowds, masked = record.spacing, set(), set()
         if any([b.attributes.get('iscrowd') for b in record.boxes]):
-            whole, record = record, countable(record)       # nobody knows how many of these there are
-            crowds = {_name(b.category, spacing) for b in whole.boxes} - {_name(b.category, spacing) for b in record.boxes}
+            crowds = {_name(b.category, spacing) for b in record.boxes}
+            record = countable(record)                      # nobody knows how many of the others there are
+            crowds -= {_name(b.category, spacing) for b in record.boxes}
         self.record, self.r, self.shares, self.extra = record, r, shares, tuple(facts or ())
         if self.extra: masked = {f.subject for f in self.extra if f.kind == 'presence' and f.value is True}
         self.by = by = {}
-        for b in record.boxes:
-            if (name := _name(b.category, spacing)) in by: by[name].append(b)
-            else: by[name] = [b]
+        for b in record.boxes: by.setdefault(_name(b.category, spacing), []).append(b)
         self.present, self.n, self._cells = tuple(sorted(by)), len(record.boxes), {}
         self.regions, self.odds = {}, None
         self.closed = _closed(record.labelled_classes, spacing)
         known = tuple(sorted({*by, *crowds, *masked})) if crowds or masked else self.present
         names, self.absent = _known(known, self.closed)
-        self.names = tuple([n for n in names if n in by])
-        self.all = not crowds                               # every object is known
+        self.names, self.all = tuple([n for n in names if n in by]), not crowds     # `all`: every object is known
         self.has = _has(len(self.names) > 1, self.n > len(self.present), bool(self.extra))
 
     def pick(self, items): return items[int(self.r()*len(items))]
@@ -549,15 +547,6 @@ class Scene:
     def places(self, name) -> tuple[Fact, ...]:
         "The position facts of a category, as `box_facts` states them"
         return tuple([_place(name, c, k) for c, k in self.cells(name).items()])
-    def grouped(self, name) -> list[Fact]:
-        "Rows, clusters and neighbours among the boxes of a category, as `box_facts` states them; costs more than all the rest"
-        same = copied(self.record, boxes=tuple(self.by[name]))
-        return [*dict.fromkeys(_groupings(same, name, things(same), (same.width + same.height)/8))]
-    def close(self, a, b) -> Fact | None:
-        "That objects of `a` lie close to some of `b`, as `box_facts` states it"
-        rows, limit = _arrays(self.by[b]), (self.record.width + self.record.height)/8
-        n = sum([_is_close(one, rows, limit).any() for one in _arrays(self.by[a])])
-        return _fact('relation', a, 'close to', int(n), b) if n else None
 
 # %% ../../nbs/17_questions.ipynb #276cdaf9
 @lru_cache(32_768)
@@ -803,7 +792,7 @@ def _told(s, key: str, allowed: tuple[str, str]):
 def _looking(s): return _told(s, 'observation_direction', ('left', 'right'))
 def _orbit(s): return _told(s, 'orbit_state', ('ascending', 'descending'))
 
-# %% ../../nbs/17_questions.ipynb #8b8ecbb1
+# %% ../../nbs/17_questions.ipynb #1cafa1b8
 @lru_cache(4096)
 def _is_cover(name: str) -> bool:
     "Whether a class of a mask is a land cover: no object, nor what nobody labelled"
@@ -811,7 +800,8 @@ def _is_cover(name: str) -> bool:
 
 def _covers(s) -> dict[str, Fact]:
     "Land cover → its share, the largest first; none where two shares are of one cover"
-    given = [f for f in s.extra if f.kind == 'proportion' and type(f.value) is int and f.value > 0 and _is_cover(f.subject)]
+    given = [f for f in s.extra if f.kind == 'proportion' and type(f.value) is int and f.value > 0
+             and _is_cover(f.subject)]
     named = {cover(f.subject): f for f in given}
     return dict(sorted(named.items(), key=lambda kv: (-kv[1].value, kv[0]))) if len(named) == len(given) else {}
 
@@ -844,7 +834,7 @@ def _cover_share(s):
     name, f = s.pick(clear)
     return (name,), None, str(round(f.value/10)*10), (f,)
 
-# %% ../../nbs/17_questions.ipynb #33f9327e
+# %% ../../nbs/17_questions.ipynb #935b48d6
 def _cover_there(s):
     covers = _covers(s); seen = [n for n, f in covers.items() if f.value >= 3]
     here = {*s.present, *covers, *[f.subject for f in s.extra if f.kind == 'presence' and f.value is True]} - {*GENERIC}
@@ -866,7 +856,8 @@ def _cover_where(s):
     lies = defaultdict(list)
     for f in s.extra:
         if f.kind == 'position' and f.value in CELLS: lies[f.subject].append(f)
-    known = [(n, *lies[f.subject], f) for n, f in _whole_covers(s).items() if len(lies[f.subject]) == 1 and f.value < 60]
+    known = [(n, *lies[f.subject], f) for n, f in _whole_covers(s).items()
+             if len(lies[f.subject]) == 1 and f.value < 60]
     if not known: return None
     name, where, f = s.pick(known)
     return (name,), None, where.value, (where, f)
@@ -884,14 +875,17 @@ def _possible(boxes: list[Box], record: Record, cells: Mapping[str, int]) -> set
     if all([abs((x[j] - x[a])*dy - (y[j] - y[a])*dx) <= .25*(dx*dx + dy*dy) for j in range(n)]): found.add('row')
     return found
 
-# %% ../../nbs/17_questions.ipynb #fd71f032
+# %% ../../nbs/17_questions.ipynb #d4c521cd
 def _pattern(s, least: int = 3) -> tuple[str, set[str]] | None:
     "A category with enough objects, and the patterns they may make"
     several = [n for n in s.sure() if len(s.by[n]) >= least]
     return ((name := s.pick(several)), _possible(s.by[name], s.record, s.cells(name))) if several else None
 
 def _patterns(s, name) -> dict[str, Fact]:
-    return {f.value: f for f in s.grouped(name) if f.value in ('row', 'cluster', 'spread')}
+    "Row, cluster and spread among the boxes of a category, as `box_facts` states them; costs more than all the rest"
+    same = copied(s.record, boxes=tuple(s.by[name]))
+    found = dict.fromkeys(_groupings(same, name, things(same), (same.width + same.height)/8))
+    return {f.value: f for f in found if f.value in ('row', 'cluster', 'spread')}
 
 def _arranged(s):
     if not (found := _pattern(s)) or not found[1]: return None
@@ -946,7 +940,7 @@ def _more_than(s): return _limit(s, 2, lambda c: range(c - 3, c), lambda c: rang
 def _fewer_than(s): return _limit(s, 2, lambda c: range(c + 1, c + 4), lambda c: range(c - 2, c + 1))
 def _exactly(s): return _limit(s, 1, lambda c: range(c, c + 1), lambda c: [c - 2, c - 1, c + 1, c + 2])
 
-# %% ../../nbs/17_questions.ipynb #34df4513
+# %% ../../nbs/17_questions.ipynb #2fd13835
 _OTHER_HALF = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
 
 def _halves(s, several: bool):
@@ -969,10 +963,16 @@ def _most_common(s):
     (first, k), (_, l), *_ = Counter({n: len(s.by[n]) for n in s.present}).most_common()
     return ((), None, first, s.counts()) if k > l else None
 
+def _near(s, a: str, b: str) -> Fact | None:
+    "That objects of `a` lie close to some of `b`, as `box_facts` states it"
+    rows, limit = _arrays(s.by[b]), (s.record.width + s.record.height)/8
+    n = sum([_is_close(one, rows, limit).any() for one in _arrays(s.by[a])])
+    return _fact('relation', a, 'close to', int(n), b) if n else None
+
 def _close(s):
     if len(sure := s.sure()) < 2: return None
     a, b = s.two(sure)
-    if near := s.close(a, b): return (a, b), None, 'yes', (near,)
+    if near := _near(s, a, b): return (a, b), None, 'yes', (near,)
     return (a, b), None, 'no', (*s.places(a), *s.places(b))
 
 # %% ../../nbs/17_questions.ipynb #98416cae
@@ -1021,7 +1021,7 @@ _NEEDS = {f: need for need, fs in {
 _FORM = {f: f.__name__[1:].replace('_', ' ') for fs in _FUNCTIONS.values() for f in fs}        # function → form
 PER_IMAGE = dict(zip(APPLICATIONS, (1, 4, 1, 1, 2, 1, 1)))     # about SARLANG's proportions, more of the others
 
-# %% ../../nbs/17_questions.ipynb #9ed3c1f0
+# %% ../../nbs/17_questions.ipynb #c9b42ac1
 _ASKS_CLASS = ('kinds', 'predominant', 'target', 'region', 'most common')
 _ASKS_PLACE = ('where one', 'where most')
 
@@ -1050,7 +1050,7 @@ _BIT = {f: 1 << i for fs in _FUNCTIONS.values() for i, f in enumerate(fs)}
 
 @lru_cache(4096)
 def _pool(application: str, has: frozenset[str], sar: bool, gone: int = 0) -> tuple[tuple, ...]:
-    "Forms a picture can have an answer to, as often as their weights, with name and wordings; without those of the bits `gone`"
+    "Forms a picture can have an answer to, each as often as its weight, name and wordings; without those in `gone`"
     return tuple((f, name := _FORM[f], *(() if name == 'described' else _wordings(name, sar)))
                  for f, weight in _FUNCTIONS[application].items() if _NEEDS.get(f, '') in has and not gone & _BIT[f]
                  for _ in range(weight))
