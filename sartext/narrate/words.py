@@ -51,20 +51,20 @@ def read_nouns(kind: str,           # 'object': what boxes hold; 'cover': what m
 
 NOUNS, COVERS = read_nouns('object'), read_nouns('cover')
 
-# %% ../../nbs/10_words.ipynb #ce38b08a
+# %% ../../nbs/10_words.ipynb #8ca03987
 _COLOURS = ('white black grey gray red green blue yellow brown orange purple pink violet cyan magenta beige maroon '
             'turquoise teal crimson scarlet azure indigo golden silvery tan khaki lime aqua reddish greenish bluish '
             'greyish grayish whitish blackish yellowish brownish colour color coloured colored colourful '
             'colorful').split()
-_ALIASES = {alias: name for name, noun in NOUNS.items()
-            for alias in (name.lower(), noun.plural.lower(), *noun.aliases, *(a + 's' for a in noun.aliases))}
+def _key(name: str) -> str: return re.sub(r'[-_\s]', '', name).lower().replace('aeroplane', 'airplane')
+_ALIASES = {_key(alias): name for name, noun in NOUNS.items()
+            for alias in (name, noun.plural, *noun.aliases, *(a + 's' for a in noun.aliases))}
 
 @lru_cache(4096)
 def category(name: str) -> str:  # as a data set writes it
     "The canonical singular name of a category; unknown names are accepted"
     words = ' '.join(re.sub(r'[_\s]+', ' ', name).split())
-    low = re.sub(r'(?<=[a-z])-(?=[a-z])', ' ', words.lower()).replace('aeroplane', 'airplane')
-    if found := _ALIASES.get(low, _ALIASES.get(low.replace('-', ''))): return found
+    if found := _ALIASES.get(_key(name)): return found
     if words.isdigit(): return f'object of class {words}'
     kept = [w for w in words.split() if w.lower() not in _COLOURS]
     if len(kept) < len(words.split()): return category(' '.join(kept) or 'object')
@@ -133,15 +133,15 @@ def and_list(items: Sequence[str], word: str = 'and') -> str:
     "'a, b and c'"
     return f' {word} '.join(filter(None, (', '.join(items[:-1]), *items[-1:])))
 
-# %% ../../nbs/10_words.ipynb #6ff2a738
+# %% ../../nbs/10_words.ipynb #de3ad702
 CELLS = ('top left', 'top', 'top right', 'left', 'center', 'right', 'bottom left', 'bottom', 'bottom right')
 
 def cell(x: float, y: float,           # a point, pixels: the centre of a box
          width: float, height: float,  # of the picture, pixels
         ) -> str:
     "The one of `CELLS` that holds the point; a point on a line belongs to the right or lower cell"
-    def third(v, size): return 2 if 3*v >= 2*size else 1 if 3*v >= size else 0
-    return CELLS[3*third(y, height) + third(x, width)]
+    x, y = 3*x, 3*y
+    return CELLS[(6 if y >= 2*height else 3 if y >= height else 0) + (2 if x >= 2*width else 1 if x >= width else 0)]
 
 # %% ../../nbs/10_words.ipynb #bebf0393
 PLACES = {style: dict(zip(CELLS, row)) for style, row in {
@@ -255,7 +255,7 @@ def forbidden(text: str) -> tuple[str, ...]:
     "The words of `text` that a SAR caption may not use: colours, optical-only words, compass words"
     return tuple(m.group().lower() for m in _FORBIDDEN.finditer(text))
 
-# %% ../../nbs/10_words.ipynb #941336af
+# %% ../../nbs/10_words.ipynb #fa3c6b9b
 @dataclass(frozen=True)
 class Cover:
     "How one class of a mask is spoken of"
@@ -283,17 +283,18 @@ COVER_WORDS = {
 }
 COVER_WORDS = {n: _patches(n) for n in COVERS} | COVER_WORDS
 
-_COVER_OF = {a: n for n, c in COVERS.items() for a in (n, *c.aliases, *c.synonyms)} | {n: n for n in COVER_WORDS} | {
-    'look-alike': 'oil look-alike', 'lookalike': 'oil look-alike', 'look alike': 'oil look-alike', 'not water': 'land',
-    'non-water': 'land', 'changed': 'change', 'unchanged': 'no change', 'ocean': 'water', 'water bodies': 'water',
-    'permanent water bodies': 'water', 'bare soil': 'bare ground', 'bare / sparse vegetation': 'bare ground',
-    'snow & ice': 'snow and ice', 'agricultural land': 'cropland', 'buildings': 'building', 'shrubs': 'shrubland'}
+_COVER_OF = {_key(a): n for n, c in COVERS.items() for a in (n, c.plural, *c.aliases, *c.synonyms)} | {
+    _key(a): n for a, n in ({n: n for n in COVER_WORDS} | {
+    'look-alike': 'oil look-alike', 'not water': 'land', 'non-water': 'land', 'changed': 'change',
+    'unchanged': 'no change', 'ocean': 'water', 'water bodies': 'water', 'permanent water bodies': 'water',
+    'bare soil': 'bare ground', 'bare / sparse vegetation': 'bare ground', 'snow & ice': 'snow and ice',
+    'agricultural land': 'cropland'}).items()}
 
 @lru_cache(4096)
 def cover(name: str) -> str:  # as a class table writes it
     "The canonical name of a class of a mask: a land cover, else a category as `category` writes it"
-    low = ' '.join(re.sub(r'[_\s]+', ' ', name).split()).lower()
-    return _COVER_OF.get(low) or _COVER_OF.get(low.replace('-', ' ')) or category(name)
+    key = _key(name)
+    return _COVER_OF.get(key) or _COVER_OF.get(key.removesuffix('s')) or category(name)     # 'Rivers': water
 
 def cover_words(name: str) -> Cover:  # canonical
     "How to speak of a class: its row of `COVER_WORDS`, an object's own name, or its name in quotes"
