@@ -233,3 +233,8 @@ def test_vague_words_to_the_letter(tmp_path):
 def test_sentences_nobody_here_wrote():
     row = outside_score(root/'nbs/data/outside_sentences.jsonl')['rows']['all']
     assert row['precision'] >= .92 and row['recall'] >= .90
+
+def test_sentences_the_grammar_was_not_fitted_to():
+    result = outside_score(root/'nbs/data/outside_test.jsonl', plants=True)
+    row, plants = result['rows']['all'], result['plants'].values()
+    assert row['precision'] >= .86 and row['recall'] >= .83 and sum(f for _, f in plants) >= .9*sum(n for n, _ in plants)
