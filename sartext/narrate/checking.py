@@ -57,7 +57,7 @@ def _rows(*kinds: str) -> Iterator[tuple[str, tuple]]:
         for value, phrases in vocabulary()[kind].items():
             for p in phrases: yield p, (value if kind == 'glue' else kind, p if kind == 'glue' else value)
 
-# %% ../../nbs/12_checking.ipynb #668582a2
+# %% ../../nbs/12_checking.ipynb #e36e6154
 def _nouns() -> Iterator[tuple[str, tuple]]:
     "Phrase and token ('noun', name, is plural) of all things: those of `words` and ours"
     for name, noun in NOUNS.items():
@@ -89,7 +89,8 @@ def _base() -> dict[str, list[tuple[tuple[str, ...], tuple]]]:
             for verb in ('points', 'point', 'pointing', 'aligned', 'oriented')]
     tones = [(p, ('again' if p == adverb else 'tone', k)) for k, adverb in CONTRASTS.items()
              for p in (f'stands out {adverb}', f'stand out {adverb}', adverb)]
-    return _phrases([*_nouns(), *axes, *tones, *_rows('vague', 'rel', 'group', 'groupof', 'extent', 'size', 'glue')])
+    kinds = ('vague', 'rel', 'its', 'group', 'groupof', 'extent', 'size', 'glue')
+    return _phrases([*_nouns(), *axes, *tones, *_rows(*kinds)])
 
 # %% ../../nbs/12_checking.ipynb #d35c7101
 @lru_cache(4096)
@@ -108,7 +109,7 @@ def _lexicon(names: tuple[str, ...] = ()) -> dict[str, list[tuple[tuple[str, ...
     more = _phrases(row for n in names for row in forms(n))
     return _base() | {w: sorted([*rows, *_base().get(w, ())], key=lambda r: -len(r[0])) for w, rows in more.items()}
 
-# %% ../../nbs/12_checking.ipynb #e79fa9b6
+# %% ../../nbs/12_checking.ipynb #f87eb682
 _DIRECTIONS = {w: d for d, words in {
     'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowermost bottommost',
     'left': 'left leftmost lefthand', 'right': 'right rightmost righthand',
@@ -116,7 +117,7 @@ _DIRECTIONS = {w: d for d, words in {
 _FILLERS = set('part parts area areas corner corners side sides half halves edge edges portion region section quadrant '
                'hand third most zone margin border end height heights wards ward coner'.split())
 _PLACE_STARTS = set('at in on toward towards around near along close by to across within down up'.split())
-_SKIPPED = set('the very far extreme its along just about in at of this'.split())
+_SKIPPED = set('the very far extreme along just about in at of this'.split())
 _PICTURES = set('picture image frame scene view photo photograph tile chip patch'.split())
 _BEFORE_PICTURE = set('the this whole entire a an sar radar remote sensing satellite'.split())
 HALVES = ('left half', 'right half', 'top half', 'bottom half')
@@ -137,13 +138,14 @@ def _cell_of(found: set[str]) -> str | None:
     if up and side: return f'{up[0]} {side[0]}'
     return f'{(up or side)[0]} half'
 
-# %% ../../nbs/12_checking.ipynb #1c13cc80
+# %% ../../nbs/12_checking.ipynb #ef00efca
 def _place_at(w: list[str], i: int, lexicon: dict) -> tuple[list[str], int] | None:
     "The places that begin at word `i` and the index after them"
     j, n, start = i, len(w), w[i] in _PLACE_STARTS
     while j < n and j < i + 5 and (w[j] in _SKIPPED or w[j] in _PLACE_STARTS): j += 1
+    if j + 1 < n and w[j] in _PICTURES and w[j+1] in _DIRECTIONS: j += 1            # 'near the image center'
     if j == n or w[j] not in _DIRECTIONS: return None
-    if not start and j > i + 1: return None
+    if not start and j > i + 1 and w[j-1] not in _PICTURES: return None
     found, places, filled = set(), [], False
     while j < n:
         if w[j] in _DIRECTIONS: found.add(_DIRECTIONS[w[j]])
@@ -156,7 +158,8 @@ def _place_at(w: list[str], i: int, lexicon: dict) -> tuple[list[str], int] | No
         else: break
         j += 1
     cells = [c for c in map(_cell_of, (*places, found)) if c]
-    whole = filled or len(found) == 2
+    whole = filled or len(found) == 2 or w[i] == 'the' and (w[j:j+1] and w[j] in ('is', 'shows', 'has') or
+                                                            w[j:j+1] == ['of'] and (_of_picture(w, j) or 0) > j)
     if not cells or not (start or whole): return None
     following = lexicon.get(w[j], ()) if j < n else ()
     noun = any(t[0] == 'noun' and tuple(w[j:j+len(p)]) == p for p, t in following)
@@ -171,6 +174,7 @@ def _adjective_at(w: list[str], i: int, lexicon: dict) -> tuple[str, int] | None
     j, found = i, set()
     while j < len(w) and w[j] in _DIRECTIONS: found.add(_DIRECTIONS[w[j]]); j += 1
     if not found or j == len(w) or (where := _cell_of(found)) is None: return None
+    if w[j] in ('one', 'ones'): return where, j
     return (where, j) if any(t[0] == 'noun' and tuple(w[j:j+len(p)]) == p for p, t in lexicon.get(w[j], ())) else None
 
 # %% ../../nbs/12_checking.ipynb #084ae462
@@ -210,7 +214,7 @@ def _number_at(w: list[str], i: int) -> tuple[int, int] | None:
         if more and more[0] < 100: return n + more[0], more[1]
     return n, j
 
-# %% ../../nbs/12_checking.ipynb #3be6de7c
+# %% ../../nbs/12_checking.ipynb #32b9b5b5
 _BAND = re.compile(r'\b(Ku|Ka|[PLSCXK])[- ]band\b')
 _POLARISATION = re.compile(r'\b(?:HH|HV|VH|VV)\b')
 _POLARISATIONS = re.compile(r'(?:\bin )?\b(?:HH|HV|VH|VV)\b(?:(?:, | and |/)(?:HH|HV|VH|VV)\b)*'
@@ -220,8 +224,9 @@ _SPACING = re.compile(r'(?:(?:with )?a (?:pixel |ground )?(?:spacing|sampling di
                       r'(?:pixel )?spacing:? |GSD of )?'
                       rf'{_M}(?: by {_M})?'
                       r'(?P<after>[ -]pixels?\b| pixel spacing| per pixel| a pixel| spacing| GSD)?', re.I)
-_RESOLUTION = re.compile(rf'(?:resolution of {_M}(?: by {_M})?|'
+_RESOLUTION = re.compile(rf'(?:resolution (?:of |is |around |about |:)*{_M}(?: by {_M})?|'
                          r'(\d+(?:\.\d+)?)[ -]m(?:et(?:er|re)s?)?[ -]resolution)', re.I)
+_DIGIT = re.compile(r'\d')
 _FINE = re.compile(r'\b(very[- ]high|high|medium|low)[- ]resolution ', re.I)
 _UNKNOWN_SENSOR = re.compile(r'\b[Tt]h(?:is|e) (?:\w\w?-band )?'
                              r'((?!SAR\b|Radar\b|\w\w?-band)[A-Z0-9][\w-]+(?: [A-Z0-9][\w-]*)*) (?:image|scene)\b')
@@ -247,11 +252,12 @@ def _radar(text: str) -> tuple[str, list[Fact]]:
     else: take(_sensors(), lambda m: [Fact('metadata', 'sensor', m[1])])
     take(_BAND, lambda m: [Fact('metadata', 'band', m[1])])
     take(_POLARISATIONS, lambda m: [Fact('metadata', 'polarisation', p) for p in _POLARISATION.findall(m[0])])
+    if not _DIGIT.search(text): return text, facts
     take(_RESOLUTION, lambda m: [Fact('metadata', 'resolution', _metric(m[1] or m[3], m[2]))])
     take(_SPACING, lambda m: [Fact('metadata', 'spacing', _metric(m[1], m[2]))])
     return text, facts
 
-# %% ../../nbs/12_checking.ipynb #211f324d
+# %% ../../nbs/12_checking.ipynb #fcbacb65
 def _either(words: Iterable[str]) -> str: return '|'.join(sorted(words, key=len, reverse=True))
 
 _GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?'
@@ -261,11 +267,13 @@ _NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:i
 
 def _ground(text: str) -> tuple[str, list[Fact]]:
     "What `text` says of the background and of bright areas that are not there, and `text` without it"
+    low = text.lower()
+    if 'background' not in low and 'bright' not in low: return text, []
     facts = [Fact('scattering', 'background', v.lower()) for m in _GROUND.finditer(text) for v in m.groups() if v]
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #dfe7965d
+# %% ../../nbs/12_checking.ipynb #410ffd2c
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
@@ -275,32 +283,48 @@ def _coded(kind: str, *words: str) -> str: return f" qq{kind}_{'_'.join(' '.join
 
 def _shore(m: re.Match) -> str: return _coded('v', 'coast', *(_UPPER.get(g, g) for g in m.groups() if g))
 
-_REPHRASED = tuple((re.compile(a, re.I), b) for a, b in (
-    (r'\bin and around\b', 'around'), (r',? among other covers\b', ''),
-    (r'\bless than (?:one|1) percent\b', ' qqp0 '), (r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
-    (r'\b(covers?) all of\b', r'\1 qqp100 of'), (r'\bnothing but\b', ' qqp100 '),
-    (r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
-    (r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
-    (rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
+_OFF_CENTER = (r'\b(just |slightly |a (?:little|bit) |somewhat )?(?:to the )?(?:(upper|lower|top|bottom) )?'
+               r'(left|right|above|below)(?: of)? (?:the )?(?:(?:image|picture|frame|scene)(?:.s)? )?'
+               r'(?:cent(?:er|re)|middle)\b(?! of (?!the (?:image|picture|frame|scene)))')
+_LEVEL = {'above': 'upper', 'below': 'lower'}
+
+def _off_center(m: re.Match) -> str:
+    "'left of the center' is left, 'just left of the center' still the center"
+    if m[1]: return ' in the center'
+    return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
+
+# %% ../../nbs/12_checking.ipynb #a88764f7
+_REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
+    ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
+    ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
+    ('more than', r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
+    ('all of', r'\b(covers?) all of\b', r'\1 qqp100 of'), ('nothing but', r'\bnothing but\b', ' qqp100 '),
+    ('the change', r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
+    ('shore', r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
+    (' from ', rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
      lambda m: _coded('v', 'crossing' if m[1][0] in 'cC' else 'elongated', m[2], 'to', m[3])),
-    (r'\b(?:about (\d+) dB|clearly) (darker|brighter) than (before)?\b',
+    ('er than', r'\b(?:about (\d+) dB|clearly) (darker|brighter) than (before)?\b',
      lambda m: _coded('t' if m[3] else 'r', m[2], m[3] and 'than before', m[1])),
-    (rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)",
+    ('', rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)",
      lambda m: f"{m[1]} {_coded('t', m[2])}"),
-    (r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b',
-     lambda m: _coded('n', m[1], 'bright points'))))
+    ('bright points', r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b',
+     lambda m: _coded('n', m[1], 'bright points')),
+    ('center', _OFF_CENTER, _off_center), ('centre', _OFF_CENTER, _off_center), ('middle', _OFF_CENTER, _off_center)))
 
 def _rephrased(text: str) -> str:
     "What was measured as words of our own"
-    for pattern, by in _REPHRASED: text = pattern.sub(by, text)
+    low = text.lower()
+    for needle, pattern, by in _REPHRASED:
+        if needle in low: text = pattern.sub(by, text)
     return text
 
-# %% ../../nbs/12_checking.ipynb #f7e9190e
-_PLAIN = {**{c: (c, c) for c in '.,;:()'}, '!': ('.', '.'), '?': ('.', '.')}
+# %% ../../nbs/12_checking.ipynb #d1242b01
+_PLAIN = {**{c: (c, c) for c in '.,;:()'}, '!': ('.', '.'), '?': ('.', '?')}
 
 def _words(text: str) -> list[str]:
     "Lower-case words and stops; lengths and shares become one word each"
     text = _rephrased(text)
+    if ' or so ' in text: text = text.replace(' or so ', ' ')
     if 'percent' in text: text = _SPELLED.sub(lambda m: str(_number_at(m[1].lower().split('-'), 0)[0]), text)
     if "'s" in text: text = _SIDE_SHARE.sub(lambda m: f" qqs_{'_'.join(m[1].split())}_{m[2]} ", text)
     if '°' in text or 'knots' in text:
@@ -311,7 +335,7 @@ def _words(text: str) -> list[str]:
     text = text.replace('-', ' ').replace("'", ' ')
     return _WORD.findall(_PART.sub(lambda m: f' qqp{_PARTS[m[1]]} ', text))
 
-# %% ../../nbs/12_checking.ipynb #33983a4d
+# %% ../../nbs/12_checking.ipynb #6e890e6c
 def _measured(word: str) -> tuple:
     "The token of a length, width, part of a side, share, course, speed, or of what was measured"
     kind, value = word[2], word[3:]
@@ -325,31 +349,37 @@ def _measured(word: str) -> tuple:
     if kind == 's': return 'len', f"{' '.join(words[:-1]).replace('half', 'a half')} of the {words[-1]}"
     return 'sail', ' '.join(words) + '°'*(words[1] == 'course')
 
+_ACROSS = (['left', 'to', 'right'], ['right', 'to', 'left'])        # a direction, no place
+
 def _tokens(text: str, lexicon: dict) -> list[tuple]:
     "Typed tokens (kind, value, …) of a text; unknown words are ('w', word)"
     w, i, tokens = _words(text), 0, []
+    words = tuple(w)
     while i < len(w):
         word = w[i]
         if word in _PLAIN: tokens.append(_PLAIN[word]); i += 1; continue
         if (word in _PLACE_STARTS or word in _DIRECTIONS or word == 'the') and (found := _place_at(w, i, lexicon)):
             tokens.append(('place', found[0])); i = found[1]; continue
-        if word in _DIRECTIONS and (found := _adjective_at(w, i, lexicon)):
+        named = len(lexicon.get(word, ((),))[0][0]) > 1 if word in _DIRECTIONS and word in lexicon else False
+        if word in _DIRECTIONS and not (named and tuple(w[i:i+2]) == lexicon[word][0][0]) and \
+           (found := _adjective_at(w, i, lexicon)):
             tokens.append(('cellword', found[0])); i = found[1]; continue
         if word in ('object', 'objects') and w[i+1:i+3] == ['of', 'class'] and w[i+3:i+4] and w[i+3].isdigit():
             tokens.append(('noun', f'object of class {w[i+3]}', word == 'objects')); i += 4; continue
-        if (found := next((t for t in lexicon.get(word, ()) if tuple(w[i:i+len(t[0])]) == t[0]), None)) and \
+        if (found := next((t for t in lexicon.get(word, ()) if words[i:i+len(t[0])] == t[0]), None)) and \
            not (found[1][0] in ('no', 'art') and len(found[0]) == 1 and _number_at(w, i)):
             phrase, token = found
             end = i + len(phrase) - 1
             if token[0] == 'rel' and end > i and w[end] in _PLACE_STARTS and _place_at(w, end, lexicon):
                 phrase, token = phrase[:-1], ('verb', word)         # 'located in the middle'
             tokens.append(token); i += len(phrase); continue
+        if word == 'from' and w[i+1:i+4] in _ACROSS: i += 4; continue
         if found := _number_at(w, i): tokens.append(('num', found[0])); i = found[1]; continue
         tokens.append(_measured(word) if word[:2] == 'qq' else ('w', word))
         i += 1
     return tokens
 
-# %% ../../nbs/12_checking.ipynb #6c659d2d
+# %% ../../nbs/12_checking.ipynb #7591737f
 @dataclass
 class Item:
     "One noun phrase with what is said of it"
@@ -361,6 +391,7 @@ class Item:
     all: bool = False               # 'all', 'both', 'each', 'they'
     each: bool = False              # 'one each': the number holds for every place
     other: bool = False             # 'another', 'other'
+    again: bool = False             # 'another one'
     only: bool = False
     zero: bool = False              # 'no ships'
     extreme: str = ''               # 'shortest' or 'longest'
@@ -370,6 +401,7 @@ class Item:
     adjective: bool = False         # 'the top left ship': the place says which, not how many
     sizes: list = field(default_factory=list)       # (size or extent, told of the whole phrase after a place)
     lengths: list = field(default_factory=list)
+    fronted: list = field(default_factory=list)     # relations told before it
     places: list = field(default_factory=list)
     rels: list = field(default_factory=list)        # [relation, objects, place]
     shares: list = field(default_factory=list)      # percent
@@ -377,22 +409,39 @@ class Item:
     complement: bool = False        # 'two of them are tankers': tankers
     sentence: int = 0
 
-_STARTS = set('num art vague all both each the another other no none they noun size only most them ones this'.split())
-_BEFORE_NOUN = set('the this art num vague all both each another other no only most'.split())
-
-def _noun_at(t: list[tuple], i: int) -> int | None:
-    "The index of the head noun if words at `i` lead to one: adjectives first, then the last of nouns in a row"
-    def adjective(k, v): return k in ('size', 'extent', 'cellword') or k == 'w' and v not in _NO_ADJECTIVES
-    while i < len(t) and adjective(*t[i][:2]): i += 1
-    if i == len(t) or t[i][0] != 'noun': return None
-    while i + 1 < len(t) and t[i+1][0] == 'noun' and not (t[i][2] and t[i][1] != t[i+1][1]): i += 1
-    return i
-
+# %% ../../nbs/12_checking.ipynb #f15abaed
+_STARTS = set('others ordinal num art vague all both each the another other no none they noun size only most them ones '
+              'this'.split())
+_BEFORE_NOUN = set('others ordinal the this art num vague all both each another other no only most'.split())
+_MEASURES = set('piece pieces strip strips pitch patch patches stretch stretches plot plots part parts speck blob area '
+                'areas belt belts expanse bit handful swath'.split())
+_NO_THINGS = set('piece pieces plots directions direction sides parts kinds types colors colours strips ways places '
+                 'positions points spots dots shapes sizes images pixels tones stripes streaks shadows textures '
+                 'corners edges meters metres'.split())
 _NO_ADJECTIVES = set('to for as than when where who while so then also very much not only if because from by '
                      'respectively neatly densely closely about like up down out off away together separately '
                      'orderly parallel'.split())
 
-# %% ../../nbs/12_checking.ipynb #872f3f55
+def _participle(token: tuple) -> bool: return token[0] == 'verb' and token[1][-2:] in ('ed', 'ng', 'lt')
+
+def _adjective(t: list[tuple], j: int) -> bool:
+    "Whether token `j`, before a noun, belongs to it"
+    (k, v), following = t[j][:2], t[j+1][0] if j + 1 < len(t) else ''
+    if k in ('and', ','): return _adjective(t, j - 1) and following in ('w', 'size') and _adjective(t, j + 1)
+    if k == 'verb': return _participle(t[j]) and following in ('noun', 'size', 'w')
+    if k == 'rel': return v == 'crossing' and following == 'noun' and bool(t[j+1][2])   # 'two crossing roads'
+    if k == 'w' and v[-2:] == 'ly' and following in ('verb', 'w'): return _adjective(t, j + 1)
+    return k in ('size', 'extent', 'cellword', 'group') or k == 'w' and v not in _NO_ADJECTIVES
+
+def _noun_at(t: list[tuple], i: int) -> int | None:
+    "The index of the head noun if words at `i` lead to one: adjectives first, then the last of nouns in a row"
+    start = i
+    while i < len(t) and (i > start or t[i][0] not in ('and', ',')) and _adjective(t, i): i += 1
+    if i == len(t) or t[i][0] != 'noun': return None
+    while i + 1 < len(t) and t[i+1][0] == 'noun' and not (t[i][2] and t[i][1] != t[i+1][1]): i += 1
+    return i
+
+# %% ../../nbs/12_checking.ipynb #392f712d
 def _item(t: list[tuple], i: int) -> tuple[Item, int] | None:
     "The item that begins at token `i` and the index after it"
     item, start, count = Item(), i, len(t)
@@ -410,9 +459,11 @@ def _item(t: list[tuple], i: int) -> tuple[Item, int] | None:
         elif k == 'each':
             if item.n is None: item.all = True
             item.each = True
+        elif k == 'others': item.other = item.part = True; item.n = 'plural' if item.n is None else item.n
+        elif k == 'ordinal': item.definite = item.part = True; item.n = 1
         elif k in ('another', 'other'):
             item.other, item.part = True, True
-            if k == 'another': item.n = 1
+            if k == 'another': item.n, item.again = 1, True
         elif k == 'no': item.zero = True
         elif k == 'only': item.only = True
         elif k == 'most': item.extreme = v
@@ -421,19 +472,19 @@ def _item(t: list[tuple], i: int) -> tuple[Item, int] | None:
     if (end := _whole(item, t, i, kind, start)) is None: return None
     return item, end
 
-# %% ../../nbs/12_checking.ipynb #e3174a12
+# %% ../../nbs/12_checking.ipynb #ca22a61c
 def _whole(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
     "Fill in the noun of `item`, what it is part of, or the pronoun it is; the index after it"
     if kind(i) in ('they', 'none', 'ones') and i == start:
         item.zero, item.definite, item.all = kind(i) == 'none', kind(i) == 'they', kind(i) == 'they'
         return i + 1
-    if kind(i) == 'them' and i == start: return None
+    if kind(i) == 'them' and i == start or kind(i) == 'percent': return None
     if kind(i) == 'of' and i > start and not item.zero:
         j = i + 1
         while kind(j) in ('the', 'this', 'all', 'both'): j += 1
         if kind(j) in ('num', 'vague') and kind(j + 1) in ('noun', 'w', 'size'):
             item.of, j = t[j][1] if kind(j) == 'num' else None, j + 1
-        if kind(j) in ('them', 'they'): item.part = True; return j + 1
+        if kind(j) in ('them', 'they', 'which'): item.part = True; return j + 1
         if kind(j) == 'pic' or kind(j) == 'place': return None
         whole = item.n != 1 or kind(i + 1) in ('the', 'this') or item.all or item.extreme
         if (head := _noun_at(t, j)) is not None and whole:
@@ -442,25 +493,48 @@ def _whole(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
         return None
     if (head := _noun_at(t, i)) is not None: return _named(item, t, i, head)
     if i == start: return None
-    counted = item.zero or item.n not in (None, 1)
+    return _elided(item, t, i, kind, start)
+
+# %% ../../nbs/12_checking.ipynb #64dd7426
+def _singular(noun: str) -> str:
+    return noun[:-3] + 'y' if noun.endswith('ies') else noun[:-2] if re.search('(?:sh|ch|x|ss)es$', noun) else noun[:-1]
+
+def _elided(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
+    "Fill in `item` where no known noun follows its determiners; the index after it"
+    def sized(j):
+        item.sizes += [(x[1], False) for x in t[i:j] if x[0] == 'size']
+        item.places += [x[1] for x in t[i:j] if x[0] == 'cellword']
+        item.part = True
+    j = i
+    while kind(j) in ('w', 'size'): j += 1
+    if kind(j) == 'groupof': return None                            # 'five lines of trees'
+    if kind(j) == 'of' and j > i and t[j-1][1] in _MEASURES:        # 'a tiny speck of a ship'
+        if (head := _noun_at(t, k := j + 1 + (kind(j + 1) in ('art', 'the')))) is not None:
+            item.sizes += [(x[1], False) for x in t[i:j] if x[0] == 'size']
+            return _named(item, t, k, head)
+    if kind(j) == 'of' and j > i and kind(j - 1) == 'size' and kind(j + 1) in ('them', 'they'):
+        sized(j); item.n = item.n or 1
+        return j + 2
+    counted, j = item.zero or item.n not in (None, 1), i
+    while kind(j) == 'size' or kind(j) == 'w' and t[j][1] not in _NO_ADJECTIVES or \
+            kind(j) == 'verb' and kind(j + 1) == 'w' and t[j][1][-2:] == 'ed': j += 1
+    if j > i + 1 and counted and t[j-1][0] == 'w' and re.search('[^su]s$', t[j-1][1]): i = j - 1
+    if kind(i) == 'w' and t[i][1] in _NO_THINGS: return i + 1 if item.zero else None
     if kind(i) == 'w' and t[i][1][-1] == 's' and counted and t[i][1] not in _NO_ADJECTIVES:
         item.own, item.part = True, isinstance(item.n, str)        # a noun we do not know: 'three zeppelins'
         item.names = [] if item.part else [_singular(t[i][1])]
         return i + 1
     j = i
-    while kind(j) == 'size': j += 1
-    if j > i and (kind(j) == 'ones' or kind(j) == 'num' and t[j][1] == 1):       # 'a small one'
-        item.sizes += [(s[1], False) for s in t[i:j]]; item.part = True
+    while kind(j) in ('size', 'cellword') or kind(j) == 'w' and kind(j + 1) == 'ones': j += 1
+    if j > i and (kind(j) == 'ones' or t[j:j+1] == [('num', 1)]):   # 'a small one'
+        sized(j); item.n = 1 if kind(j) == 'num' and item.n is None else item.n
         return j + 1
     bare = item.n is None and not (item.all or item.other or item.extreme)
-    if bare or t[start][0] in ('art', 'the', 'this') and i == start + 1: return None
+    if bare or t[start][0] in ('art', 'the', 'this', 'other') and i == start + 1: return None
     item.part = not item.all
     return i
 
-# %% ../../nbs/12_checking.ipynb #58ff0214
-def _singular(noun: str) -> str:
-    return noun[:-3] + 'y' if noun.endswith('ies') else noun[:-2] if re.search('(?:sh|ch|x|ss)es$', noun) else noun[:-1]
-
+# %% ../../nbs/12_checking.ipynb #41d032e7
 def _singly(t: list[tuple], head: int) -> bool:
     "Whether a definite noun is singular: by its form, 'aircraft' by its verb"
     follows = t[head+1] if head + 1 < len(t) else ('', '')
@@ -471,6 +545,7 @@ def _named(item: Item, t: list[tuple], i: int, head: int) -> int:
     item.names, item.own = [t[head][1]], True
     item.sizes += [(s[1], False) for s in t[i:head] if s[0] in ('size', 'extent')]
     item.places += [s[1] for s in t[i:head] if s[0] == 'cellword']
+    item.rels += [[s[1], [], None] for s in t[i:head] if s[0] == 'group']           # 'densely packed houses'
     item.adjective = bool(item.places)
     if item.n is None and not item.zero and not item.definite and not item.all and not item.only:
         item.n = 'plural' if t[head][2] else None
@@ -479,7 +554,7 @@ def _named(item: Item, t: list[tuple], i: int, head: int) -> int:
     if item.n in ('several', 'many', 'some', 'a few') and t[head][2] is False: item.n = None     # 'some grass'
     return head + 1
 
-# %% ../../nbs/12_checking.ipynb #f6cb1990
+# %% ../../nbs/12_checking.ipynb #e6da5c9d
 @dataclass
 class Reading:
     "Where the reader stands"
@@ -496,25 +571,50 @@ class Reading:
     topic: list = field(default_factory=list)       # names an elided noun takes up
     last: str = ''                                  # kind of the token before
     sentence: int = 0
+    host: list = field(default_factory=list)        # whom the 'with' phrase we are in belongs to
+    near: list = field(default_factory=list)        # the noun just before 'with', which 'it' points at
+    inside: bool = False                            # whether we are in it
+    verbed: bool = False                            # whether the clause has had its verb
     group: list | None = None                       # 'a row', waiting for 'of trees' or for its place
-    def kind(self, i): return self.tokens[i][0] if i < len(self.tokens) else ''
+    def kind(self, i): return self.tokens[i][0] if 0 <= i < len(self.tokens) else ''
+
+def _close(s: Reading) -> None:
+    "'… with a road beside': a relation that gets no object is to whom the phrase belongs"
+    told = s.rel is not None and s.rel[0] in ('close to', 'around', 'in') and s.last != 'group'
+    if s.inside and told and not s.rel[1]:
+        s.rel[1].extend(s.host)
 
 def _stop(s: Reading, k: str, i: int) -> None:
     "A full stop, semicolon or colon: what was open ends"
     if s.ahead and s.items and s.last == 'place' and s.items[-1].role == 'subject': s.items[-1].places += s.ahead
+    _close(s)
     s.ahead, s.rel, s.linked, s.negated, s.group, s.rel_ahead, s.chain = [], None, False, '', None, [], []
+    s.inside = s.verbed = False
     if k == '.': s.sentence += 1; s.share = None
+
+# %% ../../nbs/12_checking.ipynb #9a871d14
+def _joined(a: list[str], b: list[str]) -> str | None:
+    "The one cell of 'up top, towards the middle', None where these are two places"
+    if len(a) != 1 or len(b) != 1 or not all(p.endswith(' half') or p == 'center' for p in a + b): return None
+    return _cell_of({'mid' if p == 'center' else p.removesuffix(' half') for p in a + b}) if a != b else a[0]
 
 def _place(s: Reading, places: list[str], i: int = 0) -> None:
     "A place goes to the open relation, to the chain, or waits for the next item"
-    if s.group is not None and s.last in ('group', 'groupof'): s.group[2] = places[0]; return
-    if s.rel is not None and not s.rel[1]: s.rel = None
+    if s.group is not None and s.last in ('group', 'groupof'): s.group[2], s.rel = places[0], None; return
+    if s.rel is not None and not s.rel[1]:
+        away, s.rel = s.rel[0] == 'far from', None
+        if away: return                                             # 'far from the middle of the picture'
+    if s.inside and s.chain and s.chain[-1].zero: s.chain = s.host      # 'a ship without a wake at the left'
     item = s.chain[-1] if s.chain else None
     if places[0].endswith(' edge') and item is not None and not item.before:
         for c in (s.chain if not (item.part or item.all) else [item]): c.rels.append(['close to', places, None])
         return
     places = [p.replace(' edge', ' half') for p in places]
-    if item is None or item.before: s.ahead, s.chain = s.ahead + places, []
+    more = s.kind(i + 1) in ('and', ',') and s.kind(i + 2) in ('place', 'and')
+    if item is not None and s.last in ('place', ',') and not more and (both := _joined(item.places, places)):
+        item.places = [both]; return
+    fronted = s.kind(i - 1) in ('and', ',') and ('verb', 'there') in s.tokens[i+1:i+3]  # 'and on the right there is'
+    if item is None or item.before or fronted: s.ahead, s.chain = s.ahead + places, []
     elif item.places: item.places += places
     else:
         alone = item.part or item.all or s.last == 'mostly' or places == ['throughout']
@@ -522,9 +622,12 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
         for c in [item] if alone else s.chain:
             if c is item or not counted or isinstance(c.n, int) and not any(r[2] for r in c.rels): c.places += places
 
-# %% ../../nbs/12_checking.ipynb #df1cc559
+# %% ../../nbs/12_checking.ipynb #f0317c02
+_NEAREST = ('surrounded by', 'close to', 'between')       # relations that the noun just before them takes
+
 def _relation(s: Reading, value: str, i: int = 0) -> None:
     "'close to', 'along' …: opens a relation of the chain, or of the subject to come"
+    if value == 'covered with' and (s.share is not None or not s.chain): return  # 'half is covered with trees'
     if s.kind(i + 1) == 'len' or s.last == 'rel' and s.rel is not None and not s.rel[1]: return
     last = s.items[-1] if s.items else None
     final = s.kind(i + 1) in ('.', ';', '') and s.rel is not None and len(s.rel[1]) > 1
@@ -532,12 +635,22 @@ def _relation(s: Reading, value: str, i: int = 0) -> None:
         s.rel[1].pop(); last.role = 'subject'; s.rel = None         # '… on the meadow and a road beside'
         return
     s.rel, s.group, s.linked = [value, [], None], None, False
-    if value == 'surrounded by' and s.last == 'item' and last.role == 'object': last.rels.append(s.rel)
+    if value in _NEAREST and s.last == 'item' and last.role == 'object': last.rels.append(s.rel)
     elif s.chain:
         for c in s.chain: c.rels.append(s.rel)
     else: s.rel_ahead.append(s.rel)
 
-# %% ../../nbs/12_checking.ipynb #cc50c560
+# %% ../../nbs/12_checking.ipynb #e7c7f6a5
+def _point(s: Reading, rel: list, many: bool) -> None:
+    "Give `rel` what 'it' or 'them' points at: whom the 'with' phrase belongs to, or the last noun that agrees"
+    last = s.chain[-1] if s.chain else None
+    pool = s.near if s.inside else [m for m in s.items if m.own and not m.zero and m is not last]
+    agreeing = [m for m in pool if (m.n not in (1, 'the', None)) == many] or pool
+    others = agreeing if s.inside else agreeing[-1:]
+    if any(o is c for o in others for c in s.chain):                # 'two runways and a terminal between them'
+        for c in s.chain[:-1]: c.rels = [r for r in c.rels if r is not rel]
+    rel[1].extend(o for o in others if last is None or o.names != last.names)
+
 def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
     "Whether `item` becomes an object of the open relation"
     if s.rel is None or item.zero: return False
@@ -547,21 +660,29 @@ def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
         clause = s.kind(i) in ('verb', 'have') or crosses
         if not more or clause: return False
     elif not item.own:
+        if item.other and s.chain and not s.chain[-1].own: s.rel[1].append('self')      # 'one above the other'
+        elif item.definite: _point(s, s.rel, s.tokens[i-1][1] == 'they')
         s.rel = None                                # 'on it', 'between some blocks'
         return True
     item.role = 'object'; s.rel[1].append(item); s.items.append(item); s.linked = True
     return True
 
+# %% ../../nbs/12_checking.ipynb #d1ded151
+_GENERIC = {'object', 'structure'}
+
 def _complement(s: Reading, item: Item) -> bool:
     "'two of them are tankers': the tankers are these two"
     one = s.chain[-1] if s.last == 'verb' and s.chain and not s.ahead else None
+    if one is not None and one.own and one is not item and one.names[:1] != item.names and {*one.names} & _GENERIC:
+        item.places, one.places = one.places, []                    # 'the structure at the left may be a bridge'
+        return False
     if one is None or not one.part or one.own or one.role != 'subject' or not isinstance(one.n, int): return False
     if not item.own or item.n not in ('plural', 1, None) or item.definite or item.zero: return False
     item.n, s.topic, s.chain = one.n, one.names, [one]
     item.part = item.complement = True; s.items.append(item); s.linked = False
     return True
 
-# %% ../../nbs/12_checking.ipynb #a8aeeb97
+# %% ../../nbs/12_checking.ipynb #d6db5b3d
 def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     "Put a fresh item where it belongs"
     item.sentence = s.sentence
@@ -574,17 +695,20 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
         item.rels.append(s.group); s.group = None
         item.n = item.n if isinstance(item.n, int) and item.n > 1 else 'plural'
     mate = s.items[-1] if s.linked and s.items else None
+    shared = mate is not None and mate.own and s.last == 'and' and isinstance(mate.n, str) and item.own
+    if shared and mate.n in VAGUE and item.n == 'plural': item.n = mate.n           # 'many trees and lawns'
     if _object(s, item, mate, i): return
     if item.own: s.topic = item.names
     else: _resolve(s, item)
+    if _complement(s, item): return
     open_ = mate is not None and mate.role == 'subject' and mate.zero == item.zero and (mate.before or not mate.places)
     if item.own and open_ and not (item.part or mate.part or item.all):
         s.chain = s.chain + [item]
+        item.rels += mate.fronted; item.fronted = mate.fronted
         if mate.before and not s.ahead: item.places, item.before = list(mate.places), True
     else: s.chain = [item]
-    if _complement(s, item): return
     if s.ahead: item.places, item.before, s.ahead = list(s.ahead), True, []
-    item.rels += [r for r in s.rel_ahead if r[1]]; s.rel_ahead = []
+    if s.rel_ahead: item.fronted = [r for r in s.rel_ahead if r[1]]; item.rels += item.fronted; s.rel_ahead = []
     if s.tone: item.tones.append((s.tone, None)); s.tone = ''
     if s.share is not None and not item.zero: item.shares.append(s.share); s.share = None
     s.items.append(item); s.linked, s.rel = True, None
@@ -599,13 +723,15 @@ def _resolve(s: Reading, item: Item) -> None:
     item.names = list(dict.fromkeys(n for i in (here or named) for n in i.names)) if every else list(s.topic)
     if item.n is None and item.other and not item.all: item.n = 1
 
-# %% ../../nbs/12_checking.ipynb #a3d0b4d9
+# %% ../../nbs/12_checking.ipynb #f7bc92f6
 def _grouping(s: Reading, value: str, i: int = 0) -> None:
     "'in a row', 'a cluster': of the chain, or of the noun that follows 'of'"
     of = s.kind(i + 1) == 'of' or s.kind(i + 1) == 'noun' and s.last not in ('verb', 'item')   # 'scattered patches'
-    if s.tokens[i][0] == 'groupof' and not of and s.last not in ('verb', 'rel'): return
-    s.group = [value, [], None]
-    if of: return
+    j = i - 1
+    while j >= 0 and s.kind(j) in ('art', 'num', 'vague', 'size', 'w'): j -= 1          # 'in four neat rows'
+    if s.tokens[i][0] == 'groupof' and not of and (j < 0 or s.kind(j) not in ('verb', 'rel')): return
+    s.group = [value, [], None] if of or s.chain else None
+    if of or s.group is None: return
     for c in s.chain: c.rels.append(s.group)
     s.rel = ['in', [], None] if value == 'spread' else None         # 'scattered over the bay'
     if s.rel is not None:
@@ -614,6 +740,7 @@ def _grouping(s: Reading, value: str, i: int = 0) -> None:
 def _neighbour(s: Reading, v: str, i: int) -> None:
     "'has another ship nearby': the ship just named is the other party, not one more ship"
     item = s.items[-1] if s.items else None
+    if s.inside and s.chain and item is not None and not item.other: _its(s, 'close to', i)
     if item is not None and item.other and item.own and len(s.items) > 1 and item.role == 'subject':
         s.items.pop(); s.chain = [s.items[-1]]; s.topic = s.items[-1].names
         same = s.chain[0].names == item.names                       # not so where a harbor has 'another ship nearby'
@@ -628,6 +755,7 @@ def _shared(s: Reading, percent: int, i: int) -> None:
     if told: s.chain[-1].shares.append(percent)
     else: s.share, s.chain = percent, []
 
+# %% ../../nbs/12_checking.ipynb #f3e453e4
 def _mostly(s: Reading, v: str, i: int) -> None:
     "'mostly water', 'dominated by trees', a share without a number"
     j = i + 1
@@ -640,11 +768,20 @@ def _most(s: Reading, v: str, i: int) -> None:
     if s.chain and s.last == 'verb': s.chain[-1].shares.append('mostly')
     else: s.share, s.chain = 'mostly', []
 
-# %% ../../nbs/12_checking.ipynb #8b50feb8
 def _rest(s: Reading, v: str, i: int) -> None:
     "'the rest is land': what the shares so far leave"
     shares = [p for item in s.items for p in item.shares]
     if shares and all(isinstance(p, int) for p in shares): s.share, s.chain = 100 - sum(shares), []
+
+def _its(s: Reading, v: str, i: int) -> None:
+    "'with trees on its banks', 'with a road to the right of it'"
+    rel = [v, [], None]
+    for c in s.chain: c.rels.append(rel)
+    _point(s, rel, False)
+
+# %% ../../nbs/12_checking.ipynb #c1bd3d97
+def _beside(s: Reading, v: str, i: int) -> None:
+    for c in s.chain: c.rels.append(['close to', ['self'], None])
 
 def _each_other(s: Reading, v: str, i: int) -> None:
     if s.rel is not None: s.rel[1].append('self'); s.rel = None
@@ -653,6 +790,8 @@ def _absent(s: Reading, v: str, i: int) -> None:
     for c in s.chain: c.zero = c.own
 
 def _sized(s: Reading, v: str, i: int) -> None:
+    k, w = s.tokens[i+1][:2] if i + 1 < len(s.tokens) else ('', '')
+    if s.kind(i) == 'size' and (s.last == 'len' or k == 'w' and w not in _NO_ADJECTIVES): return    # 'about 40 m long'
     if s.chain: (s.chain[-1].lengths.append(v) if s.kind(i) == 'len' else s.chain[-1].sizes.append((v, True)))
 
 def _sails(s: Reading, v: str, i: int) -> None:
@@ -684,14 +823,46 @@ def _but(s: Reading, v: str, i: int) -> None: s.negated, s.rel, s.chain = '', No
 
 def _elsewhere(s: Reading, v: str, i: int) -> None: _place(s, ['elsewhere'])
 
+# %% ../../nbs/12_checking.ipynb #62608e06
 _ACTS = {'place': _place, 'rel': _relation, 'group': _grouping, 'groupof': _grouping, 'size': _sized, 'extent': _sized,
          'len': _sized, 'percent': _shared, 'mostly': _mostly, 'vague': _most, 'rest': _rest, 'elsewhere': _elsewhere,
-         'eachother': _each_other, 'nearby': _neighbour, 'nowhere': _nowhere, 'not': _absent, 'but': _but,
+         'its': _its, 'eachother': _each_other, 'sidebyside': _beside, 'nearby': _neighbour, 'nowhere': _nowhere,
+         'not': _absent, 'but': _but,
          'sail': _sails, 'largest': _largest, 'tone': _toned, 'toned': _toned, 'again': _again,
          'course': _course, 'first': _first, 'throughout': _throughout, '.': _stop, ';': _stop, ':': _stop}
 
-# %% ../../nbs/12_checking.ipynb #700934c3
+# %% ../../nbs/12_checking.ipynb #ee8e0a16
+_HOLDS = set('contains contain holds hold includes include'.split())
+_FINITE = set('is are was were lies stands sits runs extends stretches appears looks contains has covers'.split())
+
+def _opens(s: Reading) -> None:
+    "'with' or 'without': what is said now belongs to the noun before it, or to all of a chain"
+    last = s.items[-1]
+    s.host, s.near, s.inside = s.chain, s.chain if last in s.chain or s.last != 'item' else [last], True
+
+def _phrase(s: Reading, k: str, v: str, i: int) -> None:
+    "'with' opens a phrase of its own; the verb of the clause leads back to whom it belongs; 'which' to the last noun"
+    empty = s.rel is not None and not s.rel[1]
+    if k == 'with' and s.chain: _opens(s)
+    elif k in ('and', ','): _close(s)
+    elif k in ('verb', 'have') and v in _FINITE:
+        if len(s.chain) > 1 and s.last == 'item' and v.endswith('s') and s.verbed: s.chain = s.chain[-1:]
+        if s.inside and not s.verbed: _close(s); s.chain, s.inside, s.rel = s.host, False, None
+        s.verbed = True
+    elif k == 'but': s.inside = s.verbed = False
+    elif k in ('them', 'which') and empty: _point(s, s.rel, k == 'them'); s.rel = None
+    elif k == 'which' and s.items and s.last in ('item', ','): s.chain, s.inside, s.rel = s.items[-1:], False, None
+    elif k == 'topic': s.topic = [v]
+    elif k == 'except' and s.items and s.items[-1].zero: s.items[-1].zero, s.items[-1].n, s.negated = False, None, ''
+    elif k in ('the', 'art') and s.last in ('and', ',', 'but', '.', ';', ''):
+        if s.kind(i + 1) == 'w' and _noun_at(s.tokens, i + 1) is None: s.chain, s.linked, s.inside = [], False, False
+    if k == 'only' or k == 'w' and v in ('just', 'instead', 'merely', 'simply', 'otherwise'): s.negated = ''
+    if k == 'verb' and v in _HOLDS and s.chain and s.chain[-1].own and s.last in ('item', 'which', 'verb'):
+        s.rel_ahead.append(['in', s.chain[-1:], None]); s.chain = []
+
+# %% ../../nbs/12_checking.ipynb #c4db9029
 _BREAKS = {'verb', 'have', 'give', 'with', 'but', 'making', 'found', 'pic', 'total', 'for', 'rel', 'not'}
+_ADDING = set('also then even additionally further finally lastly about approximately roughly around nearly'.split())
 _CANCEL = {'verb', 'have', ',', 'and', 'pic', 'with', 'but', 'percent'}     # what ends a relation without object
 
 def _walk(tokens: list[tuple]) -> list[Item]:
@@ -701,32 +872,36 @@ def _walk(tokens: list[tuple]) -> list[Item]:
         k, v = tokens[i][:2]
         lone = k == 'size' and _noun_at(tokens, i) is None or \
             k == 'each' and s.last == 'verb' and s.kind(i + 1) in ('rel', 'eachother')
+        if k == 'no' and v.startswith('without') and s.chain and not s.inside: _opens(s)
         if k in _STARTS and not lone and (found := _item(tokens, i)):
             i = found[1]
             _new_item(s, found[0], i); s.last = 'item'
             continue
-        if s.rel is not None and not s.rel[1] and k in _CANCEL: s.rel = None
+        ends = k in _CANCEL and not (_participle(tokens[i]) and s.kind(i + 1) in ('noun', 'size'))
+        _phrase(s, k, v, i)
+        if s.rel is not None and not s.rel[1] and ends: s.rel = None
         if k in _ACTS: _ACTS[k](s, v, i)
         if k in ('verb', 'have', 'but') and s.negated == 'no': s.negated = ''
-        if k in ('verb', 'have'): s.rel = None
-        if k in _BREAKS: s.linked = False
+        if k in ('verb', 'have') and ends: s.rel = None
+        apart = k == 'w' and s.linked and v not in _ADDING and _noun_at(tokens, i) is None
+        if k in _BREAKS or apart: s.linked = False
         if k not in ('w', 'pic', 'total'): s.last = k
         i += 1
     _stop(s, '.', 0)
     return s.items
 
-# %% ../../nbs/12_checking.ipynb #858734a5
+# %% ../../nbs/12_checking.ipynb #c38af7b3
 def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | None] | None:
     "What one item says of the number of `name` in the whole picture: how sure, and the number; None: nothing"
     if i.other and i.zero: return None
-    if i.complement: return 'told', i.n
-    if i.zero: return 'told', 0
+    if i.complement or i.zero: return 'told', 0 if i.zero else i.n
     if i.only: return 'told', 1
     if not i.own and (i.extreme or i.all or i.n is None): return None
     if i.role == 'object' or i.extreme: return 'weak', i.n if i.n is not None or not i.all else 'plural'
     if i.all and not isinstance(i.n, int): return 'weak', 'plural'
     if i.other and i.part and i.own and not i.definite and not i.rels and i.of is None: return 'more', i.n
     if i.part and i.own: return 'weak', 'plural'
+    if i.again and not (i.own or i.definite or i.of): return 'again', 1
     where = i.places or any(r[2] or any(isinstance(o, str) and o != 'self' for o in r[1]) for r in i.rels)
     if where and not i.all or i.part and (i.other or _told(i)):
         if isinstance(i.n, int): return ('found', i.n*(len(i.places) if i.each else 1)) if where or i.other else None
@@ -746,6 +921,8 @@ def _totals(items: list[Item]) -> dict[str, list]:
             if (claim := _claim(i, before, name)) is None: continue
             sure, n = claim
             if sure == 'more' and told.get(name): told[name][-1] = _plus(told[name][-1], n)
+            elif sure == 'again' and told.get(name) == [1]: told[name] = [2]        # 'one ship …, another one …'
+            elif sure == 'again': found.setdefault(name, []).append(n)
             else: {'told': told, 'more': found, 'found': found, 'weak': weak}[sure].setdefault(name, []).append(n)
     for name, numbers in found.items():
         vague = [n for n in numbers if not isinstance(n, int)]
@@ -757,9 +934,9 @@ def _totals(items: list[Item]) -> dict[str, list]:
 def _plus(a, b): return a + b if isinstance(a, int) and isinstance(b, int) else a
 def _told(i: Item) -> bool: return bool(i.places or i.sizes or i.lengths or i.rels or i.tones)
 
-# %% ../../nbs/12_checking.ipynb #bef358bd
-_GENERIC = {'object', 'structure'}
+# %% ../../nbs/12_checking.ipynb #205de298
 _ALONE = {'row', 'cluster', 'spread', 'dense', 'sparse', 'parallel', 'largest'}     # relations that need no other party
+_TURNED = {'around': 'surrounded by', 'crossed by': 'crossing'}
 _COURSES = ('crossing', 'elongated', 'coast')       # relations that have a direction: 'left to right'
 
 def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
@@ -772,7 +949,9 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         if every and (len(i.names) > 1 or not isinstance(i.n, int)): number = total
         each = (i.each or len(i.places) == 1) and not i.adjective
         for p in i.places: yield Fact('position', name, p, number if each else None)
+        course = any(r[0] in _COURSES and r[2] for r in i.rels)     # 'a long patch that stretches from … to …'
         for value, after in i.sizes:
+            if course and value == 'long': continue
             where = i.places[0] if i.places and after and not i.own and i.definite else None
             yield Fact('size', name, value, number, where=where)
         for value in i.lengths: yield Fact('size', name, f'{i.extreme} {value}'.strip(), None if i.extreme else number)
@@ -788,22 +967,66 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
             if where and where not in i.places: yield Fact('position', name, where)
             for o in others if not alone else ():
                 for other in ([name] if o == 'self' else [o] if isinstance(o, str) else o.names):
-                    if value == 'around': yield Fact('relation', other, 'surrounded by', None, name)
+                    if value in _TURNED: yield Fact('relation', other, _TURNED[value], None, name)
                     else: yield Fact('relation', name, value, number, other)
         for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
-# %% ../../nbs/12_checking.ipynb #2bcd0d5a
+# %% ../../nbs/12_checking.ipynb #e0275bf8
+_REACHED = set('be any yet really clearly even actually see find make out detect observe spot identify notice contain '
+               'show include feature depict reveal exist appear do seem to hold ever i we one'.split())
+_SEEN = set('visible present seen found detected shown observed identified there exist exists'.split())
+
+def _among(token: tuple, words: set) -> bool: return isinstance(token[1], str) and token[1] in words
+
+def _denied(t: list[tuple]) -> list[tuple]:
+    "`t` with what 'not' and 'never' deny: 'no' before the noun that follows, or 'absent' after the subject"
+    i = 0
+    while (i := next((j for j in range(i, len(t)) if t[j][0] in ('neg', 'nor')), -1)) >= 0:
+        j = i + 1
+        if t[i][0] == 'nor' and t[j:j+1] and t[j][0] != 'verb': t = [*t[:i], ('and', 'nor'), *t[j:]]; continue
+        k = next((k for k in range(j, len(t)) if t[k][1] not in ('very', 'really', 'so', 'too')), len(t))
+        if t[k:k+1] and t[k][0] == 'size' and _noun_at(t, k) is None:       # 'not very big'
+            t = [*t[:i], *t[k+1:]]; continue
+        while j < len(t) and (t[j][0] in ('verb', 'have', 'found', 'neg') or _among(t[j], _REACHED)): j += 1
+        reached = {x[1] for x in t[i+1:j]}
+        after = t[j][:2] if j < len(t) else ('.', '.')
+        single = after[0] == 'art' or after == ('num', 1)                   # 'not a ship', 'not one ship'
+        if _noun_at(t, j + single) is not None and (single or after[0] == 'noun' or 'any' in reached):
+            t = [*t[:i], ('no', 'not'), *t[j+single:]]
+        elif reached & _SEEN: t = [*t[:i], ('not', 'not'), *t[j:]]
+        i += 1
+    return t
+
+# %% ../../nbs/12_checking.ipynb #2c0304af
+def _answered(t: list[tuple]) -> list[tuple]:
+    "`t` with each question as its answer has it"
+    while (end := next((i for i, x in enumerate(t) if x == ('.', '?')), -1)) >= 0:
+        start = max((i for i in range(end) if t[i][0] in ('.', ';')), default=-1) + 1
+        asked, answer = t[start:end], t[end+1:]
+        stop = next((i for i, x in enumerate(answer) if x[0] in ('.', ';')), len(answer))
+        no = answer[:1] and answer[0][0] in ('no', 'none', 'neg') and (len(answer) == 1 or answer[1][0] in '.,;' )
+        alone = any(x[0] == 'num' and _noun_at(answer, k + 1) is None for k, x in enumerate(answer[:stop]))
+        if no and alone:                                            # 'no, only one'
+            asked = [('topic', x[1]) for x in asked if x[0] == 'noun']
+        elif no: asked = [y for x in asked if x[0] not in ('art', 'num', 'vague', 'the')
+                          for y in ((('no', 'no'), x) if x[0] == 'noun' else (x,))]
+        elif answer[:1] != [('w', 'yes')]: asked = []
+        t = [*t[:start], *asked, ('.', '.'), *answer[no and 1 or 0:]]
+    return t
+
+# %% ../../nbs/12_checking.ipynb #8816514e
 _DENIED = {'all', 'each', 'both', 'num', 'place', 'vague', 'rel', 'size', 'group', 'groupof', 'percent'}
 
 def _bounded(t: list[tuple], i: int) -> bool:
     "Whether a bound or a denial begins at token `i`: 'than two', 'at least', 'hardly any', 'not all', 'not true'"
     def at(k): return t[k] if 0 <= k < len(t) else ('', '')
     (k, v), (k1, v1) = t[i][:2], at(i + 1)[:2]
+    if k == 'no' and v == 'none of': return not any(x[0] == '.' or _among(x, _SEEN) for x in (*t[i+1:i+6], at(i + 6)))
     if k == 'no': return k1 == 'num' and v1 > 0
     if k == 'vague' and v == 'most': return at(i - 1)[:2] == ('rel', 'in') and k1 in ('num', 'art')  # 'at most two'
+    if k == 'neg': return k1 in _DENIED or v1 in ('true', 'exactly') or k1 == 'the' and at(i + 2)[1] == 'case'
     if k != 'w': return False
-    if v == 'not': return k1 in _DENIED or v1 in ('true', 'exactly') or k1 == 'the' and at(i + 2)[1] == 'case'
     if v in ('false', 'untrue', 'wrong'): return v1 == 'that'
     if v in ('hardly', 'scarcely', 'barely'): return v1 == 'any' or k1 in ('num', 'noun', 'art', 'vague')
     if v == 'least': return at(i - 1)[0] == 'rel'                  # 'at'
@@ -818,7 +1041,7 @@ def _readable(tokens: list[tuple]) -> list[tuple]:
         kept += tokens[end:end+1]; start = end + 1
     return kept
 
-# %% ../../nbs/12_checking.ipynb #ec76b806
+# %% ../../nbs/12_checking.ipynb #b8a6ab1c
 def read_facts(
     text: str,                      # a caption, one sentence or many
     names: Iterable[str] = (),      # more things it may speak of, singular: the classes of a data set
@@ -826,7 +1049,7 @@ def read_facts(
     "What `text` states, each fact once, in the order of the text; a vague count has a word of `VAGUE` as its value"
     text, radar = _radar(text)
     text, ground = _ground(text)
-    items = _walk(_readable(_tokens(text, _lexicon(tuple(sorted(set(names)))))))
+    items = _walk(_readable(_denied(_answered(_tokens(text, _lexicon(tuple(sorted(set(names)))))))))
     totals, facts = _totals(items), []
     for name, numbers in totals.items():
         for n in dict.fromkeys(numbers):
@@ -1275,79 +1498,113 @@ def planted(
                 result[kind][0] += 1; result[kind][1] += not check(replace(caption, text=text), record, truth=truth).ok
     return {k: tuple(v) for k, v in result.items()}
 
-# %% ../../nbs/12_checking.ipynb #d3779917
+# %% ../../nbs/12_checking.ipynb #bfe38e67
 @lru_cache(4096)
 def _canonical(name: str) -> str:
-    "The one name of a thing, whatever it is called"
+    "The one name of a thing, relation or quantity, whatever it is called"
     words = tuple(_WORD.findall(name.lower().replace('-', ' ')))
     rows = _base().get(words[0] if words else '', ())
-    tokens = (t for w, t in rows if w == words and t[0] in ('noun', 'rel', 'vague'))
-    return next((t[1] for t in tokens), name.lower())
+    kinds = ('noun', 'rel', 'vague', 'group', 'groupof')
+    found = next((t[1] for w, t in rows if w == words and t[0] in kinds), name.lower())
+    return next((a for a in ancestors(found) if a in ('ship', 'aircraft')), found)
 
 def _same(value):
-    "Places, sizes and relations that free captions do not keep apart, under one word"
-    return vocabulary()['same'].get(value, (value,))[0] if isinstance(value, str) else value
+    "Places, sizes, covers and relations that free captions do not keep apart, under one word"
+    if not isinstance(value, str): return value
+    return vocabulary()['same'].get(value, (value,))[0]
+
+def _name(value: str | None) -> str | None: return None if value is None else _same(_canonical(value))
+
+def _amount(f: Fact) -> int | str:
+    "How many a count or presence tells: a number, or a word of `VAGUE`"
+    if f.kind == 'presence': return 'plural' if f.value else 0
+    if not isinstance(f.value, str): return f.value
+    word = _canonical(f.value)
+    return word if word in VAGUE else 'plural' if f.number is None else f.number
 
 def _plainly(f: Fact) -> Fact:
     "A fact in the wording both sides share"
-    value = f.value
-    if f.kind in ('count', 'presence'):
-        value = f.value if f.kind == 'count' else 'plural' if f.value else 0
-        if isinstance(value, str) and not value.isdigit(): value = _canonical(value)
-    elif f.kind == 'relation': value = _same(_canonical(_same(str(value))))
-    return Fact('count' if f.kind == 'presence' else f.kind, _canonical(f.subject), _same(value), f.number,
-                f.object and _canonical(f.object), _same(f.where))
+    value = _same(f.value)
+    if f.kind in ('count', 'presence'): return Fact('count', _name(f.subject), _amount(f))
+    if f.kind == 'relation' and f.object and f.object.endswith(' edge'):
+        return Fact('position', _name(f.subject), f.object.removesuffix(' edge'), f.number)
+    if f.kind == 'relation': value = _same(_canonical(str(value)))
+    if f.kind == 'size': value = _same(re.sub(r'^(?!very (?:small|large))\w+(?:ly|te|ry|er) (?=\w+$)', '', str(value)))
+    if f.kind == 'proportion': value = _PARTS.get(value, value)
+    if f.kind in ('size', 'metadata') and (m := re.search(rf'{_M}\b', str(value))): value = _metric(m[1], None)
+    return Fact(f.kind, _name(f.subject), value, f.number, _name(f.object), _same(f.where))
+
+# %% ../../nbs/12_checking.ipynb #bc7cfdef
+_MUTUAL = ('close to', 'far from', 'connected to', 'perpendicular', 'parallel')     # the same both ways
 
 def alike(a: Fact, b: Fact) -> bool:
     "Whether `a`, which was read, says what `b`, a label, does, as far as both say anything"
     if a.kind != b.kind: return False
     parties = {a.subject, a.object} == {b.subject, b.object}
-    if a.kind == 'relation' and a.value == b.value == 'close to' and parties: return True
     if a.kind == 'relation' and {a.value, b.value} == {'around', 'surrounded by'}: return parties
+    if a.kind == 'relation' and a.value == b.value in _MUTUAL and parties: return True
+    if a.kind == 'relation' and a.value == 'moored along' and b.value in ('in', 'along', 'close to'):
+        return (a.subject, a.object) == (b.subject, b.object)
     if a.subject != b.subject: return False
-    if a.kind == 'count':
-        if a.value == b.value: return True
-        least = [VAGUE.get(v, 1) if isinstance(v, str) else v for v in (a.value, b.value)]
-        vague = [isinstance(v, str) for v in (a.value, b.value)]
-        if not any(vague) or min(least) == 0: return False
-        if all(vague): return least[0] <= least[1]                  # 'several' for 'hundreds', not the other way round
-        if 'plural' in (a.value, b.value) and 1 in least: return True       # presence, and 'a ship'
-        return a.value != 'plural' and (least[0] >= least[1] if vague[1] else least[1] >= least[0])
+    if a.kind == 'count': return _alike_counts(a.value, b.value)
     if a.kind == 'proportion' and type(a.value) is type(b.value) is int: return abs(a.value - b.value) <= 5
     return str(a.value) == str(b.value) and all(x == y or None in (x, y) for x, y in
                                                 ((a.number, b.number), (a.object, b.object), (a.where, b.where)))
 
-# %% ../../nbs/12_checking.ipynb #f9935ebd
-def _labelled(path: str | Path, problems: Problems) -> Iterator[tuple[str, str, list[Fact]]]:
-    "Text, source and labels of each line"
+def _alike_counts(a: int | str, b: int | str) -> bool:
+    "Whether the number `a`, which was read, is that of a label `b`, as far as both tell"
+    if a == b: return True
+    least = [VAGUE.get(v, 1) if isinstance(v, str) else v for v in (a, b)]
+    vague = [isinstance(v, str) for v in (a, b)]
+    if not any(vague) or min(least) == 0: return False
+    if all(vague): return least[0] <= least[1]                      # 'several' for 'hundreds', not the other way round
+    if 'plural' in (a, b) and 1 in least: return True               # presence, and 'a ship'
+    return a != 'plural' and (least[0] >= least[1] if vague[1] else least[1] >= least[0])
+
+# %% ../../nbs/12_checking.ipynb #8b9308a4
+def _labelled(path: str | Path, problems: Problems) -> Iterator[tuple[str, str, list[Fact], list[Fact]]]:
+    "Text, source and labels of each line: what is stated, what is only supposed"
     for place, row in _table_rows(Path(path), problems):
         try:
-            facts = [Fact(**{k: v for k, v in f.items() if k in Fact.__dataclass_fields__}) for f in row['facts']]
-            yield row['text'], row.get('source', ''), facts
+            facts = [(Fact(**{k: v for k, v in f.items() if k in Fact.__dataclass_fields__}), bool(f.get('hedged')))
+                     for f in row['facts']]
+            stated, supposed = ([f for f, h in facts if h == hedged] for hedged in (False, True))
+            yield row['text'], row.get('source', ''), stated, supposed
         except (KeyError, TypeError, ValueError) as e:
             problems.add(path, place, f'cannot be used: {e}', 'give text and facts, each with kind, subject, value')
 
-def _compare(text: str, labels: list[Fact], ignore: tuple[str, ...]) -> tuple[list[Fact], ...]:
-    "What is read and what is labelled, each parted into right and wrong, found and missed"
+def _equal(a: Fact, b: Fact) -> bool:
+    "`alike`, with every word for a number held to the letter; 'a ship' and 'the ship' stay one"
+    return alike(a, b) and (a.kind != 'count' or a.value == b.value or {a.value, b.value} == {1, 'plural'})
+
+def _compare(text: str, labels: list[Fact], open_: list[Fact], ignore: tuple[str, ...], exact: bool = False) -> tuple:
+    "What is read and what is labelled, each parted into right and wrong, found and missed; what is `open_` is neither"
     def kept(facts):
         return [f for f in dict.fromkeys(map(_plainly, facts)) if f.kind != 'relation' or f.value not in ignore]
-    read, told = kept(read_facts(text)), kept(labels)
+    read, told, open_ = kept(read_facts(text)), kept(labels), kept(open_)
     def there(f, others):
-        return f.kind == 'count' and f.value == 'plural' and any(f.subject in (o.subject, o.object) for o in others)
-    right = [f for f in read if there(f, told) or any(alike(f, o) for o in told)]
-    found = [f for f in told if there(f, read) or any(alike(o, f) for o in read)]
-    return right, [f for f in read if f not in right], found, [f for f in told if f not in found]
+        told = [] if exact else [o for o in others if f.subject in (o.subject, o.object)]
+        return f.kind == 'count' and f.value == 'plural' and any(o.kind != 'count' or o.value != 0 for o in told)
+    same = _equal if exact else alike
+    right = [f for f in read if there(f, told) or any(same(f, o) for o in told)]
+    wrong = [f for f in read if f not in right and not there(f, open_) and not any(same(f, o) for o in open_)]
+    found = [f for f in told if there(f, read) or any(same(o, f) for o in read)]
+    return right, wrong, found, [f for f in told if f not in found]
 
+# %% ../../nbs/12_checking.ipynb #bf55eae8
 def outside_score(
     path: str | Path,                       # labelled sentences, one JSON object a line
     ignore: tuple[str, ...] = (),           # relations left out on both sides, e.g. ('in',)
     plants: bool = False,                   # whether to plant errors, too
     seed: int = 0,
+    hedged: bool = True,                    # whether what a sentence only supposes ('may be') must be read, too
+    exact: bool = False,                    # whether 'several' read as a bare plural is a fault
 ) -> dict:
     "Read facts against labelled facts: precision, recall, F1 by kind; what was wrong or missed; planted errors found"
     counts, faults, hits = {}, [], {k: [0, 0] for k in PLANTS}
-    for n, (text, source, labels) in enumerate(_labelled(path, Problems())):
-        right, wrong, found, missed = _compare(text, labels, ignore)
+    for n, (text, source, stated, supposed) in enumerate(_labelled(path, Problems())):
+        labels, open_ = (stated + supposed, []) if hedged else (stated, supposed)
+        right, wrong, found, missed = _compare(text, labels, open_, ignore, exact)
         for name, facts in dict(supported=right, unsupported=wrong, missed=missed, wanted=found + missed).items():
             for f in facts:
                 for key in (f.kind, f'source {source}', 'all'): counts.setdefault(key, Counter())[name] += 1
@@ -1355,7 +1612,7 @@ def outside_score(
         for kind in PLANTS if plants else ():
             other = plant(text, kind, rng_for(seed, 'outside', n, kind))
             if other is None or other == text: continue
-            _, wrong2, _, missed2 = _compare(other, labels, ignore)
+            _, wrong2, _, missed2 = _compare(other, labels, open_, ignore, exact)
             hits[kind][0] += 1; hits[kind][1] += bool({*wrong2} - {*wrong} or {*missed2} - {*missed})
     rows = {k: {n: c[n] for n in ('supported', 'unsupported', 'missed')} | _rates(c) for k, c in sorted(counts.items())}
     return {'rows': rows, 'faults': faults, **({'plants': {k: tuple(v) for k, v in hits.items()}} if plants else {})}
