@@ -6,8 +6,8 @@
 __all__ = ['UNITS', 'FORMATS', 'noun', 'read_coco', 'angle_unit', 'read_voc', 'read_yolo', 'read_dota', 'ais', 'read_opensarship',
            'read_boxes']
 
-# %% ../../nbs/06_boxes.ipynb #6383403d
-import json, math, re
+# %% ../../nbs/06_boxes.ipynb #47b1e7b6
+import glob, json, math, re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ def _ids(paths: Sequence[str]) -> dict[str, str]:
     ids = {p: PurePosixPath(p).stem if stems[PurePosixPath(p).stem] == 1 else p for p in paths}
     return ids if len(set(ids.values())) == len(ids) else {p: p for p in paths}
 
-# %% ../../nbs/06_boxes.ipynb #a3ae7fe7
+# %% ../../nbs/06_boxes.ipynb #bff4349d
 @dataclass
 class _Annotated:
     "One image as its annotation describes it"
@@ -61,7 +61,8 @@ def _real_size(a: _Annotated, images, problems, decode):
     "Width and height of the image that `a` speaks of; None after a fault, which is named"
     path = Path(images)/a.path
     if not path.is_file():
-        remedy = _left_out(a.path, 'add it or correct its name')
+        there = next(Path(images).glob(f'*/{glob.escape(a.path)}'), None)
+        remedy = _left_out(a.path, f'give {there.parent} as images' if there else 'add it or correct its name')
         problems.add(a.file, a.place, f'image {a.path} is not in {images}', remedy)
         return None
     try:
@@ -745,7 +746,7 @@ def read_opensarship(
     _once(found, problems)
     yield from _records(found, ['ship'], images, problems, 3., decode, {'source': 'OpenSARShip', **about})
 
-# %% ../../nbs/06_boxes.ipynb #48d77339
+# %% ../../nbs/06_boxes.ipynb #dbedbbbb
 FORMATS = {'coco': read_coco, 'voc': read_voc, 'yolo': read_yolo, 'dota': read_dota, 'opensarship': read_opensarship}
 
 def _guess_text(folder: Path) -> str | None:
@@ -774,11 +775,11 @@ def _guess(annotations: Path) -> tuple[Path, str]:
     if next(annotations.rglob('Ship.xml'), None): return annotations, 'opensarship'
     if xml: return annotations, 'voc'
     kind = _guess_text(annotations)
-    remedy = f'name one JSON file, or pass format=NAME, one of {", ".join(FORMATS)}'
-    if not kind: _refuse(annotations, '0 JSON files and no XML file here', remedy)
+    remedy = f'give the file or folder with the boxes, or pass format=NAME, one of {", ".join(FORMATS)}'
+    if not kind: _refuse(annotations, 'no annotation file here: 0 JSON files, no XML file, no text of boxes', remedy)
     return annotations, kind
 
-# %% ../../nbs/06_boxes.ipynb #772ee314
+# %% ../../nbs/06_boxes.ipynb #fad44c27
 def read_boxes(
     images: str | Path,                 # the folder with the images
     annotations: str | Path,            # an annotation file or a folder with them
@@ -799,7 +800,7 @@ def read_boxes(
         if len(jsons) != 1: _refuse(annotations, f'{len(jsons)} JSON files here', 'name one JSON file')
         annotations = jsons[0]
     if format != 'voc' and options.pop('angles', None):
-        _refuse(annotations, f'is read as {format}, whose angles have one unit', 'leave angles away')
+        _refuse(annotations, f'is read as {format}, and the unit of angles is for robndbox of VOC', 'leave it out')
     if format != 'opensarship': options['names'] = names
     else: options.pop('slack', None)                    # a chip is cut around its ship with room to spare
     return FORMATS[format](annotations, images, problems, **options)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from ..records import BadInput, Problem, Problems
 
-# %% ../../nbs/03_texts.ipynb #7d40c324
+# %% ../../nbs/03_texts.ipynb #1be35354
 PICTURES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.gif', '.webp', '.jp2')     # suffixes of images
 IMAGE_KEYS = ('filepath', 'filename', 'file_name', 'imgpath', 'img_path', 'image', 'image_path', 'img', 'file', 'path',
               'id')
@@ -30,7 +30,7 @@ def file_text(path: str | Path, remedy: str) -> str:
 def _csv_rows(path: Path, text: str, problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading"
     head = text.split('\n', 1)[0]
-    comma = '\t' if path.suffix.lower() == '.tsv' else max(',\t;', key=head.count)
+    comma = '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
     reader, names = csv.reader(io.StringIO(text, newline=''), delimiter=comma, strict=True), None
     try:
         for cells in reader:
@@ -48,15 +48,15 @@ def _csv_rows(path: Path, text: str, problems: Problems) -> Iterator[tuple[str, 
     except csv.Error as e:
         problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
 
-# %% ../../nbs/03_texts.ipynb #5b828b86
+# %% ../../nbs/03_texts.ipynb #b20a1690
 def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
     "Place and row of one JSON value that holds everything"
     if isinstance(value, dict) and isinstance(value.get('images'), list):
         said = {}
         for a in (o for o in value.get('annotations') or () if isinstance(o, dict)):
             said.setdefault(str(a.get('image_id')), []).append(a.get('caption'))
-        value = [{**o, 'captions': said[str(o.get('id'))]} if isinstance(o, dict) and str(o.get('id')) in said else o
-                 for o in value['images']]
+        value = [{**o, 'captions': said[i], 'id': None} if isinstance(o, dict) and (i := str(o.get('id'))) in said else o
+                 for o in value['images']]          # COCO's id is a number within the file
     if isinstance(value, dict) and not ({*value} & {*IMAGE_KEYS} and {*value} & {*TEXT_KEYS}):
         yield from ((f'key {k!r}', {'image': k, 'caption': v}) for k, v in value.items()); return
     for i, row in enumerate(value if isinstance(value, list) else [value], 1):
