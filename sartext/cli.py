@@ -223,7 +223,7 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
         done = narrate_pairs(records, None, seed, llm, read_facts, root, tally=tally, problems=problems)
     yield from ask_all(done, seed=seed) if questions else done
 
-# %% ../nbs/62_cli.ipynb #a2941b4d
+# %% ../nbs/62_cli.ipynb #028df68b
 def _write(records, out: Path, root: Path, problems: Problems, given: str) -> None:
     "Write `records` as they come, with their faults beside them, and say how many there were"
     said, n = Counter(), 0
@@ -233,16 +233,16 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str) -> No
             said.update(caption=len(record.captions), question=len(record.questions)); yield record
         if said.total(): return
         _note_problems(problems, out)
-        why = f'nothing is annotated in {_of(n, "image")}' if n else 'no image could be read'
-        listed = f', see {_problems_file(out)}' if problems else ''
-        raise BadInput(Problem(given, '', f'{why}, so there is nothing to narrate', f'correct the annotations{listed}'))
+        why = f'nothing is annotated or said of the {_of(n, "image")}' if n else 'no image could be used'
+        listed = f'; see {_problems_file(out)}' if problems else ''
+        raise BadInput(Problem(given, '', f'{why}, so there is nothing to narrate', f'add what is missing{listed}'))
     n = write_records(counted(), out); note_images(out, root); _note_problems(problems, out)
     listed = f', listed in {_problems_file(out)}' if problems else ''
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
     if _index_dir(out).is_dir(): print(f'index masks of the colour masks: {_index_dir(out)}')
 
-# %% ../nbs/62_cli.ipynb #7b52bcc0
+# %% ../nbs/62_cli.ipynb #0bc7f1c7
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -280,7 +280,7 @@ def narrate(
     records, root = _records(way, images, given, out, problems)
     told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
                  per_image=per_image, plans=plans.value)
-    _write(told, out, root, problems, str(annotations or masks or optical))
+    _write(told, out, root, problems, str(annotations or masks or optical_captions))
     if server: print(tally)
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23
@@ -288,7 +288,7 @@ def _free(path: Path) -> Path:
     "`path`, or with the next number where it is there already: x.jsonl, x-2.jsonl, x-3.jsonl …"
     return next(p for n in count(1) if not (p := path.with_stem(f'{path.stem}-{n}') if n > 1 else path).exists())
 
-# %% ../nbs/62_cli.ipynb #e5fd55a0
+# %% ../nbs/62_cli.ipynb #7a67239d
 @app.command()
 def rewrite(
     captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; or JSONL.')],
@@ -302,6 +302,8 @@ def rewrite(
     "Rewrite optical captions for SAR.\n\nNo colours, light or weather; blank lines are kept."
     from sartext.narrate.checking import read_facts
     from sartext.narrate.rewriting import Tally, rewrite_file
+    if captions.suffix.lower() in ('.csv', '.tsv', '.json'):
+        raise BadInput(Problem(str(captions), '', 'is a table, and its lines are no captions', 'give text or JSON lines'))
     problems, tally = Problems(on_error.value), Tally()
     count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out.parent/'replies'),
                          check=read_facts, tally=tally)
@@ -320,12 +322,18 @@ def check(
     from sartext.narrate.checking import check_file
     from sartext.narrate.segmentation import facts_of
     from sartext.records import images_of, read_records
-    problems = Problems(on_error.value)
-    out = out or _free(records.with_name(f'{records.stem}.unsupported.jsonl'))
+    problems, name = Problems(on_error.value), records.with_name(f'{records.stem}.unsupported.jsonl')
+    before = [] if out else [p for p in name.parent.glob('*.jsonl') if p.name.startswith(name.stem)]
+    out = out or _free(name)
     root = images_of(records)
     def facts(record): return facts_of(record, root, problems) if record.mask and root else ()
     score = check_file(read_records(records), captions, out, facts, problems)
-    _tell(problems); print(score.table()); print(f'unsupported statements: {out}')
+    _tell(problems)
+    if not score.captions:
+        raise BadInput(Problem(str(captions or records), '', f'holds no caption of {records.name}, so there is nothing to check',
+                               'narrate the records, or give captions by their id or image'))
+    if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
+    print(score.table()); print(f'unsupported statements: {out}')
 
 # %% ../nbs/62_cli.ipynb #efd24fe2
 @app.command()
