@@ -288,7 +288,7 @@ def _free(path: Path) -> Path:
     "`path`, or with the next number where it is there already: x.jsonl, x-2.jsonl, x-3.jsonl …"
     return next(p for n in count(1) if not (p := path.with_stem(f'{path.stem}-{n}') if n > 1 else path).exists())
 
-# %% ../nbs/62_cli.ipynb #7a67239d
+# %% ../nbs/62_cli.ipynb #1a3e501a
 @app.command()
 def rewrite(
     captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; or JSONL.')],
@@ -303,7 +303,7 @@ def rewrite(
     from sartext.narrate.checking import read_facts
     from sartext.narrate.rewriting import Tally, rewrite_file
     if captions.suffix.lower() in ('.csv', '.tsv', '.json'):
-        raise BadInput(Problem(str(captions), '', 'is a table, and its lines are no captions', 'give text or JSON lines'))
+        raise BadInput(Problem(str(captions), '', 'is a table, its lines are no captions', 'give text or JSON lines'))
     problems, tally = Problems(on_error.value), Tally()
     count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out.parent/'replies'),
                          check=read_facts, tally=tally)
@@ -311,6 +311,7 @@ def rewrite(
     print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
     if llm: print(tally)
 
+# %% ../nbs/62_cli.ipynb #db486fe0
 @app.command()
 def check(
     records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with annotation.')],
@@ -330,7 +331,8 @@ def check(
     score = check_file(read_records(records), captions, out, facts, problems)
     _tell(problems)
     if not score.captions:
-        raise BadInput(Problem(str(captions or records), '', f'holds no caption of {records.name}, so there is nothing to check',
+        why = f'holds no caption of {records.name}, so there is nothing to check'
+        raise BadInput(Problem(str(captions or records), '', why,
                                'narrate the records, or give captions by their id or image'))
     if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
     print(score.table()); print(f'unsupported statements: {out}')

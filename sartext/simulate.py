@@ -1098,7 +1098,7 @@ def coco(records: list[Record]) -> dict:
     categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
-# %% ../nbs/05_simulate.ipynb #17c75a05
+# %% ../nbs/05_simulate.ipynb #b4c2d7c1
 def write_world(
     folder: str | Path,         # made if missing; files of the same names are replaced
     n: int,                     # how many scenes
@@ -1123,7 +1123,8 @@ def write_world(
     with atomic(folder/'annotations.json') as f: json.dump(coco(records), f)
     classes = {int(v): name for r in records for v, name in r.mask_classes.items()}
     said = [(r.partners.get('optical', r.image), r.optical_caption or r.captions[0].text) for r in records]
-    for name, rows in (('classes', [('value', 'name'), *sorted(classes.items())]), ('captions', [('image', 'caption'), *said])):
+    tables = {'classes': [('value', 'name'), *sorted(classes.items())], 'captions': [('image', 'caption'), *said]}
+    for name, rows in tables.items():
         with atomic(folder/f'{name}.csv') as f: csv.writer(f, lineterminator='\n').writerows(rows)
     write_records(records, folder/'records.jsonl')
     return folder/'records.jsonl'

@@ -92,7 +92,7 @@ def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
     box = map_outline(box, lambda x, y: (within(x, width), within(y, height)))
     return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h)), ''
 
-# %% ../../nbs/06_boxes.ipynb #cb565ff4
+# %% ../../nbs/06_boxes.ipynb #0a27052b
 def _over(box, width, height) -> int:
     "Whole pixels that `box` reaches over the edge; 0 where it does not, or where most of it lies outside"
     over = max(-box.x, -box.y, box.x + box.w - width, box.y + box.h - height)
@@ -111,7 +111,8 @@ def _every_over(annotated, images, slack) -> list[int]:
 def _mend(box, width, height, every):
     "What the user can do about a box that does not fit: a slack is offered where most of the box is in the image"
     if not _over(box, width, height): return 'correct the box'
-    return f'correct the box, or pass slack={max(every)} to clip ' + (f'all {len(every)} of its kind' if len(every) > 1 else 'it')
+    which = f'all {len(every)} of its kind' if len(every) > 1 else 'it'
+    return f'correct the box, or pass slack={max(every)} to clip {which}'
 
 def _below(path: str, images: Path) -> str:
     "`path` below `images`, also where it begins with the name of that folder"

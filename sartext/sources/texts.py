@@ -48,20 +48,22 @@ def _csv_rows(path: Path, text: str, problems: Problems) -> Iterator[tuple[str, 
     except csv.Error as e:
         problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
 
-# %% ../../nbs/03_texts.ipynb #b20a1690
+# %% ../../nbs/03_texts.ipynb #10d6a00b
 def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
     "Place and row of one JSON value that holds everything"
     if isinstance(value, dict) and isinstance(value.get('images'), list):
         said = {}
         for a in (o for o in value.get('annotations') or () if isinstance(o, dict)):
             said.setdefault(str(a.get('image_id')), []).append(a.get('caption'))
-        value = [{**o, 'captions': said[i], 'id': None} if isinstance(o, dict) and (i := str(o.get('id'))) in said else o
-                 for o in value['images']]          # COCO's id is a number within the file
+        def told(o): return {**o, 'captions': said[i], 'id': None} if (i := str(o.get('id'))) in said else o
+        value = [told(o) if isinstance(o, dict) else o for o in value['images']]    # COCO's id is one of this file only
     if isinstance(value, dict) and not ({*value} & {*IMAGE_KEYS} and {*value} & {*TEXT_KEYS}):
         yield from ((f'key {k!r}', {'image': k, 'caption': v}) for k, v in value.items()); return
     for i, row in enumerate(value if isinstance(value, list) else [value], 1):
         if isinstance(row, dict): yield f'entry {i}', row
-        else: problems.add(path, f'entry {i}', f'{str(row)[:60]!r} is no object', 'write an object with image and caption')
+        else:
+            why = f'{str(row)[:60]!r} is no object'
+            problems.add(path, f'entry {i}', why, 'write an object with image and caption')
 
 def _json_rows(path: Path, text: str, problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of JSON, in lines or whole"
