@@ -35,7 +35,7 @@ def _ids(paths: Sequence[str]) -> dict[str, str]:
     ids = {p: PurePosixPath(p).stem if stems[PurePosixPath(p).stem] == 1 else p for p in paths}
     return ids if len(set(ids.values())) == len(ids) else {p: p for p in paths}
 
-# %% ../../nbs/06_boxes.ipynb #bff4349d
+# %% ../../nbs/06_boxes.ipynb #8098847e
 @dataclass
 class _Annotated:
     "One image as its annotation describes it"
@@ -61,8 +61,9 @@ def _real_size(a: _Annotated, images, problems, decode):
     "Width and height of the image that `a` speaks of; None after a fault, which is named"
     path = Path(images)/a.path
     if not path.is_file():
-        there = next(Path(images).glob(f'*/{glob.escape(a.path)}'), None)
-        remedy = _left_out(a.path, f'give {there.parent} as images' if there else 'add it or correct its name')
+        there = list(Path(images).glob(f'*/{glob.escape(a.path)}'))
+        remedy = f'give {there[0].parent} as images' if len(there) == 1 else 'add it or correct its name'
+        remedy = _left_out(a.path, remedy)
         problems.add(a.file, a.place, f'image {a.path} is not in {images}', remedy)
         return None
     try:
