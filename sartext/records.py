@@ -27,16 +27,19 @@ class Problem:
     remedy: str        # what the user can do
     def __str__(self): return f"{self.file}{', ' if self.place else ''}{self.place}: {self.reason}; {self.remedy}"
 
-# %% ../nbs/00_records.ipynb #a3cd0ec4
+# %% ../nbs/00_records.ipynb #f7352b1f
 class BadInput(ValueError):
     "Input that cannot be used; `.problem` says which, where, why and what to do"
     def __init__(self, problem: Problem): super().__init__(str(problem)); self.problem = problem
 
 class Problems(list):
     "The faults met so far; with `on_error='stop'` the first one is raised as `BadInput`, with 'skip' each is kept"
+    notes: tuple[str, ...] = ()     # what was taken for granted and a user should know: no faults
     def __init__(self, on_error: str = 'stop'):  # 'stop' or 'skip'
         if on_error not in ('stop', 'skip'): raise ValueError(f"on_error is {on_error!r}; give 'stop' or 'skip'")
         super().__init__(); self.on_error = on_error
+    def note(self, text):
+        if text not in self.notes: self.notes += (text,)
     def add(self, file, place, reason, remedy):
         problem = Problem(str(file), place, reason, remedy)
         if self.on_error == 'stop': raise BadInput(problem)

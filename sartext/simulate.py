@@ -15,8 +15,8 @@ __all__ = ['LAND', 'OBJECTS', 'CODE', 'MASK_CLASSES', 'LENGTHS', 'LEAST_PIXELS',
            'cell_of', 'listing', 'capital', 'whereabouts', 'ground_of', 'behind', 'say', 'tell', 'World', 'draw_sar',
            'Scene', 'scene', 'degrade_optical', 'to_record', 'write_geotiff', 'coco', 'write_world']
 
-# %% ../nbs/05_simulate.ipynb #ca3e8dc1
-import json, math
+# %% ../nbs/05_simulate.ipynb #84cfaf6c
+import csv, json, math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -1099,7 +1099,7 @@ def coco(records: list[Record]) -> dict:
     categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
-# %% ../nbs/05_simulate.ipynb #41809862
+# %% ../nbs/05_simulate.ipynb #b4c2d7c1
 def write_world(
     folder: str | Path,         # made if missing; files of the same names are replaced
     n: int,                     # how many scenes
@@ -1110,7 +1110,7 @@ def write_world(
     optical_only: bool = False, # only the optical pictures, as captioned records of their own
     workers: int = 1,           # processes; the same bytes for any number; scripts need `if __name__ == '__main__':`
 ) -> Path:                      # the records
-    "Draw `n` scenes and write pictures, masks, `annotations.json` (COCO) and `records.jsonl`"
+    "Draw `n` scenes and write pictures, masks, `annotations.json` (COCO), class names, captions and `records.jsonl`"
     from contextlib import nullcontext
     from multiprocessing import get_context
     if n < 1 or size < 64: raise ValueError(f'n is {n}, size is {size}; give at least 1 scene of at least 64 pixels')
@@ -1122,5 +1122,10 @@ def write_world(
         done = map(_write_scene, jobs) if pool is None else pool.imap(_write_scene, jobs, chunksize=8)
         records = list(progress(done, 'scenes', n))
     with atomic(folder/'annotations.json') as f: json.dump(coco(records), f)
+    classes = {int(v): name for r in records for v, name in r.mask_classes.items()}
+    said = [(r.partners.get('optical', r.image), r.optical_caption or r.captions[0].text) for r in records]
+    tables = {'classes': [('value', 'name'), *sorted(classes.items())], 'captions': [('image', 'caption'), *said]}
+    for name, rows in tables.items():
+        with atomic(folder/f'{name}.csv') as f: csv.writer(f, lineterminator='\n').writerows(rows)
     write_records(records, folder/'records.jsonl')
     return folder/'records.jsonl'

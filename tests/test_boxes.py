@@ -336,6 +336,51 @@ def test_rsdd_rotated_boxes(made, tmp_path):
         assert b.angle == pytest.approx(degrees, abs=.1) and b.center == pytest.approx((25, 20), abs=.01)
         assert long_side(b.polygon) == pytest.approx(degrees, abs=.1)
 
+def turned(folder, **angles):
+    "VOC files with one rotated box each"
+    text = '<annotation><filename>a.png</filename><object><name>ship</name><robndbox><cx>25</cx><cy>20</cy><w>20</w><h>6</h><angle>{}</angle></robndbox></object></annotation>'
+    for p in folder.glob('*'): p.unlink()
+    for name, angle in angles.items():
+        Image.fromarray(np.zeros((40, 50), 'uint8')).save(folder/f'{name}.png'); (folder/f'{name}.xml').write_text(text.format(angle).replace('a.png', f'{name}.png'))
+    return folder
+
+def test_the_unit_of_angles_is_that_of_the_set(tmp_path):
+    problems = Problems('skip')
+    found = [r.boxes[0].angle for r in read_voc(turned(tmp_path, a=3.5, b=30, c=150), tmp_path, problems)]
+    assert found == [3.5, 30, 150] and 'read as degrees' in problems.notes[0]                     # 3.5 is not 200 degrees
+    problems = Problems('skip'); found = [r.boxes[0].angle for r in read_voc(turned(tmp_path, a=.5, b=1.5708, c=0), tmp_path, problems)]
+    assert found == pytest.approx([28.65, 90, 0], abs=.01) and 'read as radians' in problems.notes[0] and not problems
+    for angles in (dict(a=2, b=3), dict(a=.4, b=1.2, c=30)):
+        for problems in (None, Problems('skip')):
+            with pytest.raises(BadInput, match="radians or degrees.*angles='radians' or angles='degrees'"): list(read_voc(turned(tmp_path, **angles), tmp_path, problems))
+    assert [r.boxes[0].angle for r in read_voc(turned(tmp_path, a=2, b=3), tmp_path, angles='degrees')] == [2, 3]
+    assert [r.boxes[0].angle for r in read_boxes(turned(tmp_path, a=2, b=3), tmp_path, 'voc', angles='radians')] == pytest.approx([114.59, 171.89], abs=.01)
+    with pytest.raises(ValueError, match='angles'): list(read_voc(tmp_path, tmp_path, angles='gon'))
+    (tmp_path/'none.json').write_text('{"images": [], "annotations": []}')
+    with pytest.raises(BadInput, match='robndbox'): read_boxes(tmp_path, tmp_path/'none.json', angles='degrees')
+
+def test_one_slack_is_named_for_all(made, tmp_path):
+    objects = {'a.png': [('ship', 30, 5, 22, 9)], 'b.png': [('ship', -6, 5, 20, 9)], 'x/c.png': [('ship', 45, 5, 20, 9)]}     # 2, 6, most of it outside
+    problems = skipped(read_coco, write_coco(tmp_path/'f.json', objects), made)[1]
+    assert ['slack=6 to clip all 2' in p.remedy for p in problems] == [True, True, False]
+    assert len(list(read_coco(tmp_path/'f.json', made, Problems('skip'), slack=6))) == 2
+
+def test_the_folder_may_be_named_twice_or_be_one_above(made, tmp_path):
+    file = write_coco(tmp_path/'f.json', {'x/c.png': [('ship', 1, 2, 3, 4)]})
+    assert [r.image for r in read_coco(file, made/'x')] == ['c.png'] and [r.image for r in read_coco(file, made)] == ['x/c.png']
+    file = write_coco(tmp_path/'f.json', {'a.png': []}); shutil.copytree(made, tmp_path/'up'/'below')
+    with pytest.raises(BadInput, match='give .*below as images'): list(read_coco(file, tmp_path/'up'))
+
+def test_opensarship_takes_any_of_its_folders(data, monkeypatch):
+    folder = data/'opensarship'; acquisition = sorted(p for p in folder.iterdir() if p.is_dir())[0]
+    for images, annotations in ((acquisition, acquisition/'Ship.xml'), (acquisition/'Patch_Uint8', acquisition/'Ship.xml'), (acquisition/'Patch_Cal', folder), (acquisition, folder)):
+        found, problems = skipped(read_boxes, images, annotations)
+        assert len(found) == 13 and len(problems) == 1 and 'ShipList' in problems[0].reason
+    monkeypatch.chdir(data)                                             # a relative and an absolute path
+    assert len(skipped(read_boxes, folder, 'opensarship')[0]) == 181
+    problems = skipped(read_boxes, data/'ssdd/annotations', folder)[1]
+    assert len([p for p in problems if 'no chips' in p.reason and 'folder with the acquisitions' in p.remedy]) == 4
+
 def test_opensarship(data):
     folder = data/'opensarship'
     found, problems = skipped(read_boxes, folder, folder)

@@ -178,3 +178,100 @@ def test_options_a_route_would_ignore_are_refused(world, more):
 def test_a_dead_server_leaves_the_rule_text_and_is_told(world):
     r = sartext(*PAIRS, '--out', 'p.jsonl', '--llm', 'http://127.0.0.1:9/v1', '--model', 'm', cwd=world)
     assert r.returncode == 0 and '0 of 4 replies taken' in r.stdout, r.stdout + r.stderr
+
+# --- what newcomers met
+
+def said_by(*args, cwd, code=0):
+    r = sartext(*args, cwd=cwd); assert r.returncode == code and 'Traceback' not in r.stderr, r.stdout + r.stderr
+    return r.stdout + r.stderr
+
+def test_simulate_names_commands_that_run(tmp_path):
+    told = said_by('simulate', '--out', 'world', '--n', 2, '--size', 128, cwd=tmp_path)
+    commands = [line.split('sartext ')[1].split() for line in told.splitlines() if 'sartext ' in line]
+    assert len(commands) == 3 and {c[2] for c in commands} == {'world/sar'}                # one root for all routes
+    for c in commands: said_by(*c, cwd=tmp_path)
+    routes = {c['route'] for p in ('records', 'masked', 'paired') for l in (tmp_path/f'{p}.jsonl').read_text().splitlines() for c in json.loads(l)['captions']}
+    assert routes == {'a2c', 'sa2c', 'pairing'}
+    told = said_by('simulate', '--out', 'bright', '--n', 6, '--size', 64, '--optical-only', cwd=tmp_path)
+    assert told.rstrip().endswith('sartext build --records bright/records.jsonl --out data')
+
+@pytest.mark.parametrize('args, words', [(['--optical', 'world/optical'], ['--optical needs --optical-captions', 'image and caption']),
+    (['--optical-captions', 'said.csv'], ['--optical-captions needs --optical']), (['--masks', 'world/masks'], ['--masks needs --classes', '1,water']),
+    (['--classes', 'classes.json'], ['--classes needs --masks']), ([], ['--annotations', '--masks and --classes', '--optical and --optical-captions']),
+    (['--masks', 'world/masks', '--classes', 'classes.json', '--endings', '_a'], ['_S1Hand,_LabelHand'])], ids=str)
+def test_what_belongs_together_is_told(world, args, words):
+    told = ' '.join(said_by('narrate', '--images', 'world/sar', '--out', 'x.jsonl', *args, cwd=world, code=2).replace('│', ' ').split())
+    assert all(w in told for w in words), told
+
+def test_help_tells_the_forms_of_files():
+    told = ' '.join(sartext('narrate', '--help', env={'COLUMNS': '200'}).stdout.split())
+    for words in ('0,2S1', 'names, one a line', '1,water', '#00ffff,oil spill', 'JSON lines', 'OUT_masks'): assert words in told, words
+
+def test_colour_masks(world):
+    from PIL import Image
+    (world/'coloured').mkdir(); values = set()
+    for p in (world/'world/masks').glob('*.png'):
+        m = np.asarray(Image.open(p)); values |= {*np.unique(m).tolist()}
+        Image.fromarray(np.stack([m, 0*m, 9 + 0*m], -1)).save(world/'coloured'/p.name)
+    names = json.loads((world/'classes.json').read_text())
+    (world/'colours.csv').write_text(''.join(f'#{v:02x}0009,{names[str(v)]}\n' for v in values))
+    run = ['narrate', '--images', 'world/sar', '--masks', 'coloured', '--out', 'c.jsonl', '--classes']
+    told = said_by(*run, 'classes.json', cwd=world, code=1)
+    assert 'holds colours (#' in told and "list its colours: '#00ffff,oil spill'" in told
+    assert 'index masks of the colour masks: c_masks' in said_by(*run, 'colours.csv', cwd=world) and len(list((world/'c_masks').iterdir())) == 4
+
+def test_names_that_end_differently(world):
+    import shutil
+    for kind, end in (('sar', '_S1'), ('masks', '_Label')):
+        (world/'ends'/kind).mkdir(parents=True)
+        for p in (world/'world'/kind).iterdir(): shutil.copy(p, world/'ends'/kind/f'{p.stem}{end}{p.suffix}')
+    run = ['narrate', '--images', 'ends/sar', '--masks', 'ends/masks', '--classes', 'classes.json', '--out', 'e.jsonl']
+    assert 'pass --endings _S1,_Label' in said_by(*run, cwd=world, code=1)
+    assert '4 records' in said_by(*run, '--endings', '_S1,_Label', cwd=world)
+
+def test_masks_are_looked_at_once(world, monkeypatch):
+    from sartext import cli
+    from sartext.narrate import segmentation
+    from sartext.records import Problems, read_records
+    seen, real = [], segmentation.facts_of
+    monkeypatch.setattr(segmentation, 'facts_of', lambda r, *a: seen.append(r.id) or real(r, *a))
+    told = list(cli._told('sa2c', read_records(world/'world/records.jsonl'), world/'world', False, True, None, None, Problems(), seed=0))
+    assert sorted(seen) == sorted(r.id for r in told) and all(r.captions and r.questions for r in told)
+
+def test_captions_of_every_form_and_images_without(world):
+    rows = [line.split(',', 1) for line in (world/'said.csv').read_text().splitlines()[1:]]
+    (world/'said.jsonl').write_text(''.join(json.dumps({'image': i, 'captions': [c, 'a port']}) + '\n' for i, c in rows[1:]))
+    run = [a if a != 'said.csv' else 'said.jsonl' for a in PAIRS] + ['--out', 'j.jsonl']
+    assert 'said.jsonl: holds no caption of optical/' in said_by(*run, cwd=world, code=1) and not (world/'j.jsonl').exists()
+    assert '4 records, 3 captions, 1 problem' in said_by(*run, '--on-error', 'skip', cwd=world)
+
+def test_check_keeps_what_it_found_and_refuses_nothing(world):
+    said_by('narrate', '--images', 'world', '--annotations', 'world/annotations.json', '--out', 'k.jsonl', cwd=world)
+    records = [json.loads(line) for line in (world/'k.jsonl').read_text().splitlines()]
+    (world/'wrong.csv').write_text('image,caption\n' + ''.join(f"{r['image']},Ninety ships are visible.\n" for r in records))
+    (world/'none.csv').write_text('image,caption\n')
+    for _ in range(2):                                                  # the second time nothing is new
+        assert 'k.unsupported.jsonl' in said_by('check', 'k.jsonl', '--captions', 'wrong.csv', cwd=world)
+        assert 'k.unsupported-2.jsonl' in said_by('check', 'k.jsonl', cwd=world)
+        assert (world/'k.unsupported.jsonl').read_text() and not (world/'k.unsupported-2.jsonl').read_text()
+    assert 'nothing to check' in said_by('check', 'k.jsonl', '--captions', 'none.csv', cwd=world, code=1)
+    assert 'nothing to check' in said_by('check', 'world/records.jsonl', cwd=world, code=1)
+    assert len(list(world.glob('*unsupported*'))) == 2 and not list((world/'world').glob('*unsupported*'))
+
+def test_numbers_as_classes_are_told(tmp_path):
+    for n in 'ab': draw(tmp_path/f'{n}.png', 1)
+    box = '<bndbox><xmin>3</xmin><ymin>3</ymin><xmax>{}</xmax><ymax>20</ymax></bndbox>'
+    for n, right in (('a', 99), ('b', 101)):
+        (tmp_path/f'{n}.xml').write_text(f'<annotation><filename>{n}.png</filename><object><name>3</name>{box.format(right)}</object></annotation>')
+    (tmp_path/'names.csv').write_text('3,BTR60\n'); run = ['narrate', '--images', '.', '--annotations', '.', '--format', 'voc', '--out', 'r.jsonl']
+    assert 'pass --slack 5 to clip all 2 of its kind' in said_by(*run, cwd=tmp_path, code=1)         # not 3, then 5
+    assert 'note: the classes are called 3; --names FILE' in said_by(*run, '--slack', 5, cwd=tmp_path)
+    assert 'note' not in said_by(*run, '--slack', 5, '--names', 'names.csv', cwd=tmp_path) and 'BTR60' in (tmp_path/'r.jsonl').read_text()
+
+@pytest.mark.parametrize('args, says', [(['check', 'lost.jsonl'], 'lost.jsonl: there is no such file or folder; correct the path'), (['rewrite', '.', '--out', 'r.txt'], 'is a folder; give a file'),
+    (['rewrite', 'a.csv', '--out', 'r.txt'], 'is a table'), (['narrate', '--images', '.', '--annotations', '.', '--out', 'r.jsonl'], 'no annotation file here'),
+    (['narrate', '--images', '.', '--annotations', 'none.json', '--out', 'r.jsonl'], 'no image could be used')], ids=str)
+def test_every_refusal_says_what_to_do(tmp_path, args, says):
+    (tmp_path/'a.csv').write_text('image,caption\na.png,Ships.\n')
+    if 'none.json' in args: (tmp_path/'none.json').write_text('{"images": [], "annotations": []}')
+    told = said_by(*args, cwd=tmp_path, code=1); assert says in told and '; ' in told, told

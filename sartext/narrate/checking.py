@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_facts', 'Truth', 'truth_of', 'judge', 'Checked',
-           'entails', 'check', 'Score', 'score', 'read_captions', 'check_file', 'plant', 'planted', 'alike',
-           'outside_score']
+           'entails', 'check', 'Score', 'score', 'check_file', 'plant', 'planted', 'alike', 'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #f56d32a7
-import csv, json, random, re
+# %% ../../nbs/12_checking.ipynb #64d3e8e5
+import json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
+from ..sources.texts import IMAGE_KEYS, TEXT_KEYS, read_captions, table_rows
 from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES,
                                    ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
                                    table_text)
@@ -1352,51 +1352,7 @@ def score(
         for caption in told: result.add(record, check(caption, record, truth=truth, slack=slack))
     return result
 
-# %% ../../nbs/12_checking.ipynb #75659603
-_KEYS = ('id', 'image', 'filepath', 'filename', 'file_name', 'imgpath')
-_TEXTS = ('caption', 'text', 'title', 'captions', 'predict', 'prediction')
-
-def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict]]:
-    "Place and row of a CSV, TSV or JSONL file"
-    try: text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e:
-        problems.add(path, f'byte {e.start}', 'not UTF-8', 'save the file as UTF-8'); return
-    if path.suffix.lower() in ('.csv', '.tsv'):
-        lines = csv.DictReader(text.splitlines(), delimiter='\t' if path.suffix.lower() == '.tsv' else ',')
-        try:
-            for row in lines: yield f'line {lines.line_num}', {k.strip().lower(): v for k, v in row.items() if k}
-        except csv.Error as e: problems.add(path, f'line {lines.line_num}', f'not valid CSV: {e}', 'correct the line')
-        return
-    for n, line in enumerate(text.splitlines(), 1):
-        if not line.strip(): continue
-        try: row = json.loads(line)
-        except (ValueError, RecursionError) as e:                   # also a number too long, brackets too deep
-            why = getattr(e, 'msg', 'a number too long or brackets too deep')
-            problems.add(path, f'line {n}', f'not valid JSON: {why}', 'write one object a line')
-        else:
-            if isinstance(row, dict): yield f'line {n}', row
-            else: problems.add(path, f'line {n}', f'{line[:40]!r} is no object', 'write {"id": …, "caption": …}')
-
-def read_captions(
-    path: str | Path,                   # .csv, .tsv or .jsonl
-    problems: Problems | None = None,   # where faults go; default: the first one is raised
-) -> dict[str, list[str]]:              # id or image → captions
-    "The captions of a file by the record they belong to"
-    path, found = Path(path), {}
-    problems = Problems() if problems is None else problems
-    for place, row in _table_rows(path, problems):
-        key = next((row[k] for k in _KEYS if row.get(k) not in (None, '')), None)
-        told = next((row[k] for k in _TEXTS if row.get(k)), None)
-        texts = [told] if isinstance(told, str) else told if isinstance(told, list) else [None]
-        if key is None:
-            problems.add(path, place, f'no id or image among {sorted(row)}', 'name the record in a column id')
-        elif told is None: problems.add(path, place, 'no caption', 'give a text in a column caption')
-        elif not all(isinstance(t, str) for t in texts):
-            problems.add(path, place, f'caption is {str(told)[:40]!r}', 'give a text')
-        else: found.setdefault(str(key), []).extend(t for t in texts if t.strip())
-    return found
-
-# %% ../../nbs/12_checking.ipynb #03159381
+# %% ../../nbs/12_checking.ipynb #531726c6
 def check_file(
     records: Iterable[Record],
     captions: str | Path | None = None, # a file as `read_captions` takes it; None: the records' own captions
@@ -1406,13 +1362,14 @@ def check_file(
 ) -> Score:
     "What `sartext check` does: the score, and the unsupported statements written to `out`"
     problems = Problems() if problems is None else problems
-    told, seen = (read_captions(captions, problems) if captions else None), set()
+    told = read_captions(captions, problems, ('id', *IMAGE_KEYS), TEXT_KEYS[1:]) if captions else None
+    seen = set()
     def noted():
         for record in records: seen.update((record.id, record.image)); yield record
     result = score(noted(), told, facts)
     for key in sorted(set(told or ()) - seen):
         problems.add(captions, '', f'{key!r} is no id and no image of the records', 'correct it or leave the row out')
-    if out:
+    if out and result.captions:
         with atomic(out) as f:
             for id, text, fact, why in result.statements:
                 told = {k: v for k, v in vars(fact).items() if v is not None}
@@ -1564,7 +1521,7 @@ def _alike_counts(a: int | str, b: int | str) -> bool:
 # %% ../../nbs/12_checking.ipynb #8b9308a4
 def _labelled(path: str | Path, problems: Problems) -> Iterator[tuple[str, str, list[Fact], list[Fact]]]:
     "Text, source and labels of each line: what is stated, what is only supposed"
-    for place, row in _table_rows(Path(path), problems):
+    for place, row in table_rows(path, problems):
         try:
             facts = [(Fact(**{k: v for k, v in f.items() if k in Fact.__dataclass_fields__}), bool(f.get('hedged')))
                      for f in row['facts']]

@@ -506,7 +506,7 @@ def facts_of(record: Record, images: str | Path, problems: Problems | None = Non
             p = e.problem; problems.add(p.file, p.place, p.reason, f'{p.remedy}; captions go without measured facts')
     return (*facts, *measured, *box_facts(record))
 
-# %% ../../nbs/14_segmentation.ipynb #333774d6
+# %% ../../nbs/14_segmentation.ipynb #e3ca25ad
 def narrate_mask(
     record: Record,
     images: str | Path,                                 # folder that the record's paths are relative to
@@ -515,11 +515,12 @@ def narrate_mask(
     per_image: int = 1,                                 # distinct captions of each kind, at most
     plans: str = 'all',                                 # 'seen', 'held-out' or 'all'
     problems: Problems | None = None,                   # where faults go; default: the first one is raised
+    facts: tuple[Fact, ...] | None = None,              # `facts_of` the record, where they have been computed before
 ) -> Record:
     "`record` with captions written from its mask and picture; unchanged where nothing is labelled"
     if per_image < 1: raise ValueError(f'per_image is {per_image}; give 1 or more')
-    allowed, facts, captions = {k: plans_of(k, plans, MASK_PLANS) for k in kinds}, facts_of(record, images,
-        problems), list(record.captions)
+    allowed, captions = {k: plans_of(k, plans, MASK_PLANS) for k in kinds}, list(record.captions)
+    facts = facts_of(record, images, problems) if facts is None else facts
     if not any(f.kind == 'proportion' and f.subject != 'unlabelled' for f in facts): return record
     for kind, choice in allowed.items():
         rng, texts = rng_for(seed, record.id, 'sa2c', kind, plans), []
