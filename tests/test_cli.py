@@ -1,5 +1,5 @@
 "The real command: help, exit codes, and the faults people's annotation files have"
-import json, os, subprocess, sys, time
+import html, json, os, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -177,3 +177,10 @@ def test_options_a_route_would_ignore_are_refused(world, more):
 def test_a_dead_server_leaves_the_rule_text_and_is_told(world):
     r = sartext(*PAIRS, '--out', 'p.jsonl', '--llm', 'http://127.0.0.1:9/v1', '--model', 'm', cwd=world)
     assert r.returncode == 0 and '0 of 4 replies taken' in r.stdout, r.stdout + r.stderr
+
+@pytest.mark.parametrize('route, figures', [(MASKS, 'mask'), (PAIRS, 'optical')], ids=['masks', 'pairs'])
+def test_a_page_shows_what_was_narrated(world, route, figures):
+    r = sartext(*route, '--out', 'p.jsonl', '--report', 'page.html', cwd=world); assert r.returncode == 0, r.stderr
+    told, page = [json.loads(line) for line in (world/'p.jsonl').read_text().splitlines()], (world/'page.html').read_text()
+    assert 'page: page.html' in r.stdout and page.count('data:image/png;base64,') == len(told) == 4 and figures in page
+    assert all(html.escape(c['text']) in page for t in told for c in t['captions'])
