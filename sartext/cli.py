@@ -187,7 +187,7 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str) -> No
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
 
-# %% ../nbs/62_cli.ipynb #26386c99
+# %% ../nbs/62_cli.ipynb #13e2d0d5
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -208,6 +208,7 @@ def narrate(
     slack: Annotated[float, typer.Option(help='Pixels a box may reach over the edge; it is clipped.', min=0)] = 1.,
     measure: Annotated[bool, typer.Option('--measure', help='Tell also what the image itself shows (boxes).')] = False,
     questions: Annotated[bool, typer.Option('--questions', help='Ask questions too.')] = False,
+    report: Annotated[Path | None, typer.Option(help='HTML page: 24 images with what was said of them.')] = None,
     llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases (pairing).')] = None,
     model: Annotated[str | None, typer.Option(help='Its model.')] = None,
 ):
@@ -224,6 +225,9 @@ def narrate(
                  per_image=per_image, plans=plans.value)
     _write(told, out, root, problems, str(annotations or masks or optical))
     if server: print(tally)
+    if not report: return
+    from sartext.reproduce import captions_page
+    print(f'page: {captions_page(out, report, seed=seed)}')
 
 # %% ../nbs/62_cli.ipynb #63e5b975
 @app.command()
