@@ -8,8 +8,9 @@ __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'OWN_SAR', '
            'fingerprint', 'library_stamp', 'Step', 'run_steps', 'committed_tables', 'report', 'captions_page',
            'reproduce', 'experiment_names', 'experiments']
 
-# %% ../nbs/60_reproduce.ipynb #26772d1c
-import base64, hashlib, html, importlib.metadata, json, os, platform, random, re, shutil, subprocess, sys, tempfile, time
+# %% ../nbs/60_reproduce.ipynb #7d35d94c
+import base64, hashlib, html, importlib.metadata, json, os, platform, random, re, shutil, subprocess, sys, tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

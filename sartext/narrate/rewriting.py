@@ -600,10 +600,11 @@ def cleaned(reply: str) -> str:
     line = next((line for line in lines if re.search(r'\w', line)), '')
     return ' '.join(line.strip(' \t*`"“”\'').split())
 
-# %% ../../nbs/16_rewriting.ipynb #acc30f6e
-_EMPTY = frozenset('''a an the this that these those it its they their there here some and as while whereas which who where
-when is are was were be been being has have had having do does can could of in on at to with for from into by see seen
-lie lies lying located situated stand stands standing sit sits sitting contain contains visible'''.split())
+# %% ../../nbs/16_rewriting.ipynb #efa8a0fb
+_EMPTY = frozenset('''a an the this that these those it its they their there here some and as while whereas
+which who where when is are was were be been being has have had having do does can could of in on at to with
+for from into by see seen lie lies lying located situated stand stands standing sit sits sitting contain
+contains visible'''.split())
 _ALIKE = {w: words.split()[0] for words in ('near next close beside besides adjacent nearby', 'many numerous',
           'around surround surrounds surrounded surrounding encircled encircles') for w in words.split()}
 
