@@ -265,6 +265,7 @@ def narrate(
     slack: Annotated[float, typer.Option(help='Pixels a box may reach over the edge; it is clipped.', min=0)] = 1.,
     measure: Annotated[bool, typer.Option('--measure', help='Tell also what the image itself shows (boxes).')] = False,
     questions: Annotated[bool, typer.Option('--questions', help='Ask questions too.')] = False,
+    report: Annotated[Path | None, typer.Option(help='HTML page: 24 images with what was said of them.')] = None,
     llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases (pairing).')] = None,
     model: Annotated[str | None, typer.Option(help='Its model.')] = None,
 ):
@@ -282,6 +283,9 @@ def narrate(
                  per_image=per_image, plans=plans.value)
     _write(told, out, root, problems, str(annotations or masks or optical_captions))
     if server: print(tally)
+    if not report: return
+    from sartext.reproduce import captions_page
+    print(f'page: {captions_page(out, report, seed=seed)}')
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23
 def _free(path: Path) -> Path:

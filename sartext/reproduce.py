@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'OWN_SAR', 'Profile', 'get_profile', 'skipped', 'StepFailed',
            'run_notebook', 'save_figure', 'write_piece', 'versions', 'machine', 'experiments_folder', 'commit',
-           'fingerprint', 'library_stamp', 'Step', 'run_steps', 'committed_tables', 'report', 'reproduce',
-           'experiment_names', 'experiments']
+           'fingerprint', 'library_stamp', 'Step', 'run_steps', 'committed_tables', 'report', 'captions_page',
+           'reproduce', 'experiment_names', 'experiments']
 
-# %% ../nbs/60_reproduce.ipynb #3f3575b1
-import base64, hashlib, html, importlib.metadata, json, os, platform, re, shutil, subprocess, sys, time
+# %% ../nbs/60_reproduce.ipynb #7d35d94c
+import base64, hashlib, html, importlib.metadata, json, os, platform, random, re, shutil, subprocess, sys, tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -422,6 +423,61 @@ def report(
         f.write('\n\n'.join([f'# {title}', intro, *(_md_piece(p, 'pieces') for p in pieces)]) + '\n')
     with atomic(out/'report.html') as f: f.write(_html_page(title, intro, [(p, out/'pieces') for p in pieces]))
     return out/'report.html'
+
+# %% ../nbs/60_reproduce.ipynb #9afbec87
+def _in_colour(path):
+    "(H, W, 3) uint8 of the first three bands of an optical image; other than 8-bit values are stretched"
+    import numpy as np
+    from sartext.imagery.read import read_image
+    raster = read_image(path); a = np.moveaxis(raster.array[:3], 0, -1)
+    if raster.quantity != 'display':
+        low, high = np.nanpercentile(a, (1, 99)); a = (np.nan_to_num(a, nan=low) - low)*255/max(high - low, 1e-9)
+    return a.clip(0, 255).astype('uint8') if a.shape[-1] == 3 else a[..., 0].clip(0, 255).astype('uint8')
+
+def _said_of(record, root, out, name):
+    "One record of the page as a piece; its figure goes below `out`"
+    import matplotlib.pyplot as plt
+    from sartext.imagery.read import display_image, plot
+    from sartext.sources.masks import read_mask
+    sar = display_image(root/record.image)
+    panels = [dict(image=sar, boxes=record.boxes, title='SAR image' + (', with its boxes' if record.boxes else ''))]
+    if record.mask:
+        panels.append(dict(image=sar, mask=read_mask(root/record.mask), mask_classes=record.mask_classes, title='mask'))
+    partners = [k for k in ('optical', 'before') if k in record.partners]
+    for k in partners:
+        show = _in_colour if k == 'optical' else display_image
+        panels.append(dict(image=show(root/record.partners[k]), title=k))
+    fig, axs = plt.subplots(1, len(panels), figsize=(4.4*len(panels), 4), squeeze=False, layout='constrained')
+    for ax, panel in zip(axs[0], panels): plot(ax=ax, **panel)
+    alt = f"{record.id}: {', '.join(p['title'] for p in panels)}"
+    figure = save_figure(fig, out, name, alt); plt.close(fig)
+    def said(f): return ' '.join(str(v) for v in vars(f).values() if v is not None)
+    rows = [[c.route, c.kind, c.text, '; '.join(map(said, c.facts)), ', '.join(c.rules)] for c in record.captions]
+    if record.optical_caption: rows.insert(0, ['(given)', 'optical', record.optical_caption, '', ''])
+    table = {'caption': '', 'columns': ['route', 'kind', 'caption', 'facts', 'rules'], 'rows': rows}
+    spacing = f', {record.spacing:.3g} m a pixel' if record.spacing else ''
+    about = f'{record.width}×{record.height} pixels{spacing}{", " + record.source if record.source else ""}'
+    return _checked({'title': record.id, 'text': about, 'tables': [table], 'figures': [figure]}, record.id)
+
+# %% ../nbs/60_reproduce.ipynb #b09b7e5d
+def captions_page(
+    records: str | Path,    # JSONL file of `sartext narrate`
+    out: str | Path,        # the page
+    n: int = 24,            # how many records, drawn by seed
+    seed: int = 0,
+) -> Path:
+    "Write one HTML page, images inside, that shows records with what was said of them"
+    from sartext.records import images_of, read_records
+    told = list(read_records(records))
+    if not told: raise BadInput(Problem(str(records), '', 'it holds no record', 'narrate some images'))
+    chosen, out = sorted(random.Random(seed).sample(range(len(told)), min(n, len(told)))), Path(out)
+    intro = f'{len(chosen)} of the {len(told)} records of `{Path(records).name}`, drawn with seed {seed}.'
+    with tempfile.TemporaryDirectory() as folder:
+        root = images_of(records)
+        pieces = [_said_of(told[i], root, folder, f'{k:02}-record') for k, i in enumerate(chosen)]
+        page = _html_page('Captions beside their images', intro, [(p, Path(folder)/'pieces') for p in pieces])
+    with atomic(out) as f: f.write(page)
+    return out
 
 # %% ../nbs/60_reproduce.ipynb #1be6125e
 STEPS = ('01_narrate', '02_build', '03_train', '04_evaluate')

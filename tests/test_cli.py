@@ -1,5 +1,5 @@
 "The real command: help, exit codes, and the faults people's annotation files have"
-import json, os, subprocess, sys, time
+import html, json, os, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -275,3 +275,10 @@ def test_every_refusal_says_what_to_do(tmp_path, args, says):
     (tmp_path/'a.csv').write_text('image,caption\na.png,Ships.\n')
     if 'none.json' in args: (tmp_path/'none.json').write_text('{"images": [], "annotations": []}')
     told = said_by(*args, cwd=tmp_path, code=1); assert says in told and '; ' in told, told
+
+@pytest.mark.parametrize('route, figures', [(MASKS, 'mask'), (PAIRS, 'optical')], ids=['masks', 'pairs'])
+def test_a_page_shows_what_was_narrated(world, route, figures):
+    r = sartext(*route, '--out', 'p.jsonl', '--report', 'page.html', cwd=world); assert r.returncode == 0, r.stderr
+    told, page = [json.loads(line) for line in (world/'p.jsonl').read_text().splitlines()], (world/'page.html').read_text()
+    assert 'page: page.html' in r.stdout and page.count('data:image/png;base64,') == len(told) == 4 and figures in page
+    assert all(html.escape(c['text']) in page for t in told for c in t['captions'])

@@ -1,10 +1,12 @@
 "The report as a reader meets it: whole without the net, in light and dark, read aloud"
-import json, shutil, struct, zlib
+import json, re, shutil, struct, zlib
 from dataclasses import asdict
+from html import escape
 from html.parser import HTMLParser
 import pytest
-from sartext.records import BadInput
-from sartext.reproduce import PROFILES, report, write_piece
+from sartext.records import BadInput, read_records
+from sartext.reproduce import PROFILES, captions_page, report, write_piece
+from sartext.simulate import write_world
 
 def png(w=8, h=4):
     "A small PNG, all grey"
@@ -73,3 +75,19 @@ def test_in_a_browser(out, scheme):
         def light(c): return sum(int(v) for v in c[c.index('(') + 1:-1].split(',')[:3])
         assert (light(ground) > light(ink)) == (scheme == 'light') and abs(light(ground) - light(ink)) > 400
         b.close()
+
+def test_captions_page(tmp_path):
+    "The images drawn are those of the seed, what is said stands beside them, and a file that is not there is named"
+    records = write_world(tmp_path/'world', 6, seed=1, size=96); told = list(read_records(records))
+    text = captions_page(records, tmp_path/'page.html', n=4, seed=3).read_text(); tags = Tags(text)
+    shown = [d['alt'].split(':')[0] for t, d in tags.seen if t == 'img']
+    assert not tags.wrong and not tags.open and len(shown) == 4 and 'script' not in [t for t, _ in tags.seen] and 'href="http' not in text
+    assert shown == [r.id for r in told if r.id in shown], 'in the order of the file'
+    assert all(('optical' in d['alt']) and ('mask' in d['alt']) for t, d in tags.seen if t == 'img')
+    assert all(escape(r.optical_caption) in text for r in told if r.id in shown)
+    others = {captions_page(records, tmp_path/'page.html', n=4, seed=s).read_text() for s in (3, 4, 5)}
+    assert text in others and len(others) > 1
+    (tmp_path/'world'/told[0].image).unlink()
+    with pytest.raises(BadInput, match=re.escape(told[0].image)): captions_page(records, tmp_path/'page.html', n=6)
+    (tmp_path/'none.jsonl').write_text('')
+    with pytest.raises(BadInput, match='holds no record'): captions_page(tmp_path/'none.jsonl', tmp_path/'page.html')

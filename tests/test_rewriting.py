@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from sartext.narrate import rewriting
 from sartext.narrate.captioners import given as captioner_of, read_captions, server_captioner, transformers_captioner
-from sartext.narrate.rewriting import COLOURS, Tally, chat_llm, narrate_pairs, read_rules, rewrite, rewrite_file, said
+from sartext.narrate.rewriting import COLOURS, Tally, chat_llm, cleaned, narrate_pairs, read_rules, refusal, rewrite, rewrite_file, said
 from sartext.narrate.words import forbidden
 from sartext.records import BadInput, Fact, Problems, Record
 
@@ -115,6 +115,40 @@ def test_checker_has_its_say():
     done, = narrate_pairs(PAIRS[:1], llm=lambda _: 'Two planes by water near a building.', check=check, tally=tally)
     assert done.captions[-1].text == RULED and tally.refused.total() == 1
 
+@pytest.mark.parametrize('draft, reply, reason', [     # of a small model, read by eye: only the last three say the same as the draft
+    ('this port surrounded by a bustling area .', 'This port surrounded by a bustling area is a classic example of a sentence.', 'new word'),
+    ('there are two long narrow shapes on the bareland .', 'There are two long, thin shapes on the bareland.', 'new word'),
+    ('some huge trees are near a church .', 'Some trees are near a church.', 'lost '), ('a ship is in the sea .', 'Ships are in the sea.', 'new '),
+    ('one ship is in the sea .', 'The ship is in the sea.', 'lost word'), ('no plants are on the bare land .', 'Plants are on the bare land.', 'new '),
+    ('the round center is in the center of a round parking lot .', 'The round center is in the round parking lot.', 'lost '),
+    ('some tanks are in this area .', 'Some Tanks are in This Area.', 'capitals'),
+    ('a baseball field is near several trees .', 'Rewrite as one: The baseball field is near several trees.', ''),
+    ('the curved river seperates the plain from the farmland .', 'The curved river separates the plain from the farmland.', ''),
+    ('many trees are around a square .', 'Numerous trees surround a square.', '')])
+def test_nothing_is_invented_or_lost(draft, reply, reason):
+    from sartext.narrate.checking import read_facts
+    why = refusal(cleaned(reply), draft, read_facts)
+    assert why.startswith(reason) if reason else not why, why
+
+CUTS = [('Dark green vegetation covers the image.', 'Vegetation covers the image.'), ('Brown farmland. White waves.', 'Farmland. Waves.'),
+    ('Dry yellowish land with sparse green on the left.', 'Dry land with sparse vegetation on the left.'),
+    ('a wide wave separate the brown sea and the dark green sea .', 'a wide wave separate two parts of the sea .'),
+    ('the white roof and the red roof are here .', 'the roof and the other are here .'), ('a white plane and a pink plane are parked .', 'a plane and another are parked .'),
+    ('a silver and a brown roof are here .', 'one roof and another are here .'), ('black water and blue water meet .', 'water meet .'),
+    ('it is a mountain range which is green on peaks .', 'it is a mountain range which has vegetation on peaks .'),
+    ('many green regions beside the station .', 'many vegetated regions beside the station .'), ('most cars are black .', 'cars can be seen .'),
+    ('there is a dark part on the khaki wasteland .', 'there is a patch on the wasteland .'), ('the house of gray roof is here .', 'the house with a roof is here .'),
+    ('a area where roofs are mostly white surrounded by roads', 'a area with roofs , surrounded by roads'),
+    ('the large, oval football field and the green lawn are here .', 'the large, oval football field and the lawn are here .'),
+    ('the water is blue trees are green .', 'the water can be seen and trees can be seen .'), ('the green of the sea is near .', 'the sea is near .'),
+    ('many color`s cars are parked .', 'many cars are parked .'), ('blue sea white waves , on the roll up .', 'sea waves , on the roll up .'),
+    ('the buildings are all under the fog .', 'the buildings can be seen .'), ('the waves shine with splendor .', 'the waves can be seen .'),
+    ('A village with white roofs stands here.', 'A village with roofs stands here.'), ('Runways. South of them are houses.', 'Runways. Below them are houses.'),
+    ('a pond in the south of the park', 'a pond at the bottom of the park'), ('A road runs from north to south.', 'A road runs from top to bottom.'), ('sapphire water over a drak river .', 'water over a river .')]
+
+@pytest.mark.parametrize('text, new', CUTS, ids=[t for t, _ in CUTS])
+def test_cuts_read_by_eye(text, new): assert rewrite(text).text == new
+
 def test_server_captioner(server, tmp_path):
     from PIL import Image
     Image.new('RGB', (30, 20)).save(tmp_path/'a.png')
@@ -170,7 +204,7 @@ def test_files_keep_their_lines(tmp_path):
     assert edit['line'] == 3 and 'blue' in edit['before'] and 'blue' not in edit['after'] and edit['after']
 
 def test_a_server_has_its_own_replies(tmp_path, monkeypatch):
-    monkeypatch.setattr(rewriting, 'chat', lambda url, *_: url)
+    monkeypatch.setattr(rewriting, 'chat', lambda url, *_, **more: url)
     assert [chat_llm(url, 'm', cache=tmp_path)('q') for url in ('http://a', 'http://b', 'http://a')] == ['http://a', 'http://b', 'http://a']
 
 def test_faults_are_named(tmp_path):
