@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PROMPT', 'given', 'transformers_captioner', 'ServerFailed', 'chat', 'server_captioner']
 
-# %% ../../nbs/15_captioners.ipynb #f56973f4
+# %% ../../nbs/15_captioners.ipynb #02150c0d
 import base64, io, os, threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..records import Problems, Record
@@ -57,7 +57,7 @@ def transformers_captioner(
         return ' '.join(processor.batch_decode(out[:, start:], skip_special_tokens=True)[0].split())
     return captioner
 
-# %% ../../nbs/15_captioners.ipynb #13988511
+# %% ../../nbs/15_captioners.ipynb #35dee88f
 class ServerFailed(RuntimeError):
     "A model server gave no usable answer; the message is a short reason"
 
@@ -81,13 +81,16 @@ def chat(
     temperature: float = 0.,
     timeout: float = 60.,           # seconds for the whole answer
     max_tokens: int = 200,
+    earlier: Sequence[tuple[str, str]] = (), # questions and answers before it: in-context examples
 ) -> str:
     "The answer of an OpenAI-compatible server; the key, where one is needed, is read from OPENAI_API_KEY"
     try: import openai
     except ImportError:
         raise ImportError('a model server is asked through the openai package; pip install openai') from None
     def call():
-        key, asked = os.environ.get('OPENAI_API_KEY') or 'none', [{'role': 'user', 'content': content}]
+        key = os.environ.get('OPENAI_API_KEY') or 'none'
+        turns = [t for q, a in earlier for t in (('user', q), ('assistant', a))]
+        asked = [{'role': role, 'content': said} for role, said in (*turns, ('user', content))]
         with openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0) as client:
             return client.chat.completions.create(model=model, messages=asked, seed=seed, temperature=temperature,
                                                   max_tokens=max_tokens)
