@@ -167,14 +167,14 @@ class Raster:
         known = [self.quantity or 'linear', self.normalisation, ' '.join(self.polarisations or ()), self.crs]
         return f"Raster({'×'.join(map(str, self.array.shape))}: {'; '.join(filter(None, [*known, *self.notes]))})"
 
-# %% ../../nbs/01_read.ipynb #07dda9fc
+# %% ../../nbs/01_read.ipynb #80505730
 def _guess(path, array, dtype):
     "The quantity of values that carry no tag, and the words that say what was assumed"
     if dtype == np.uint8:
         colour = ', the mean of its channels is the grey shown' if len(array) > 1 else ''
         return 'display', f'8 bit{", colour" if colour else ""}: taken as stretched for the eye{colour}'
     low, high, median = float(np.nanmin(array)), float(np.nanmax(array)), float(np.nanmedian(array))
-    if low >= 0 and dtype.kind in 'iu': return 'dn', f'{dtype}: taken as digital numbers'
+    if low >= 0 and dtype.kind in 'iu': return 'dn', f'{dtype}: taken as digital numbers, not calibrated: scale unknown'
     if low >= 0: return None, 'no value below 0: taken as linear, amplitude or intensity not told apart'
     if dtype.kind == 'f' and low > -100 and high < 60 and median < -3:
         return 'db', f'values {low:.1f} … {high:.1f} with median {median:.1f}: taken as decibels'
@@ -244,7 +244,7 @@ def _stated(path, name, given, tag, allowed, notes):
     if given and tag and given != tag: notes.append(f'{name} {given} as asked, though the tag says {tag}')
     return given or tag
 
-# %% ../../nbs/01_read.ipynb #d5def7e3
+# %% ../../nbs/01_read.ipynb #4beee055
 def read_image(
     path: str | Path,                  # JPEG, PNG, BMP or GeoTIFF
     quantity: str | None = None,       # what the values are, one of `QUANTITIES`; None: as tagged, else as certain
@@ -266,6 +266,7 @@ def read_image(
     if raw.dtype.kind == 'c' or quantity == 'complex': array, quantity = _intensity(path, array, quantity, notes)
     if quantity is None and raw.dtype.kind != 'c': quantity, words = _guess(path, array, raw.dtype); notes.append(words)
     _agrees(path, array, quantity)
+    if quantity == 'dn': normalisation = normalisation or 'uncalibrated'       # that is what digital numbers are
     return Raster(array, quantity, normalisation, _polarisations(path, polarisations, about, len(array), notes),
                   about.get('crs'), about.get('transform'), str(path), tuple(notes))
 

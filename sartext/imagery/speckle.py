@@ -6,11 +6,12 @@
 __all__ = ['FILTERS', 'local_statistics', 'enl', 'estimate_enl', 'boxcar', 'lee', 'half_windows', 'refined_lee', 'frost',
            'gamma_map', 'despeckle', 'multilook', 'edge_preservation', 'quality']
 
-# %% ../../nbs/02_speckle.ipynb #598c70bd
+# %% ../../nbs/02_speckle.ipynb #e422e226
 from collections.abc import Callable
 from dataclasses import replace
 import numpy as np
 from ..records import BadInput, Problem
+from .calibration import _FROM_POWER, _TO_POWER
 from .read import Raster
 
 # %% ../../nbs/02_speckle.ipynb #05b026d8
@@ -165,11 +166,9 @@ def gamma_map(intensity: np.ndarray,  # (H, W), linear; NaN: no data
         found = (b + np.sqrt(b*b + 4*alpha*looks*mean*y))/(2*alpha)
     return _hole(np.select([spread <= speckle, spread < 2*speckle], [mean, found], y), intensity)
 
-# %% ../../nbs/02_speckle.ipynb #2a171612
+# %% ../../nbs/02_speckle.ipynb #2f258725
 FILTERS: dict[str, Callable] = {'boxcar': boxcar, 'lee': lee, 'refined-lee': refined_lee, 'frost': frost,
                                 'gamma-map': gamma_map}
-_TO_POWER = {'db': lambda a: 10**(np.asarray(a, dtype=float)/10), 'amplitude': np.square, 'dn': np.square}
-_FROM_POWER = {'db': lambda a: 10*np.log10(np.maximum(a, 1e-30)), 'amplitude': np.sqrt, 'dn': np.sqrt}
 _ASSUMED = {'dn': 'digital numbers taken as amplitude for the filter',
             'display': 'grey values of a stretched image taken as amplitude for the filter, '
                        'though its speckle is not multiplicative any more'}

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from ..records import BadInput, Box, Problem, Problems, Record, Sar, below, check_box, map_outline
+from ..imagery.calibration import read_xml
 from ..imagery.read import check_image, image_size
 from .texts import PICTURES, read_classes, refuse
 
@@ -400,26 +401,7 @@ def angle_unit(files: Sequence[Path]) -> tuple[str, str]:   # one of `UNITS`, ''
     if turned and all(a == int(a) for a in turned): return '', f'{seen}, all of them whole numbers'
     return 'radians' if turned else '', seen if turned else ''
 
-# %% ../../nbs/06_boxes.ipynb #dd7f2640
-def _xml(file):
-    "Root of the XML `file`; ValueError holds place, reason and remedy"
-    from xml.etree.ElementTree import ParseError
-    from defusedxml.ElementTree import parse
-    from defusedxml.common import DefusedXmlException
-    try: root = parse(file).getroot()
-    except ParseError as e:
-        line = e.position[0]
-        text = file.read_text(encoding='utf-8', errors='replace').split('\n')[line-1:line]
-        shown = ''.join(text).strip()[:60]
-        raise ValueError(f'line {line}', f'not well-formed XML at "{shown}"', 'correct the line') from None
-    except DefusedXmlException as e:
-        raise ValueError('', f'refused for safety: {e}', 'remove its entity declarations') from None
-    except (OSError, ValueError, LookupError) as e:
-        raise ValueError('', f'cannot be read: {e}', 'give a readable XML file') from None
-    if root.tag != 'annotation':
-        raise ValueError('', f'root element is <{root.tag}>, not <annotation>', 'give Pascal VOC files')
-    return root
-
+# %% ../../nbs/06_boxes.ipynb #c2fcb40f
 def _voc_path(root, file, folder, images, stems) -> str:
     "Path of the image below `images` that one VOC file speaks of, '' if it names none"
     named, sub = below(root.findtext('filename')), file.parent.relative_to(folder)
@@ -433,8 +415,9 @@ def _voc_path(root, file, folder, images, stems) -> str:
 # %% ../../nbs/06_boxes.ipynb #bc7f652e
 def _voc_annotated(file, folder, images, names, corners, classes, stems, problems, angles='radians'):
     "What one VOC file says of its image; None after a fault, which is named"
-    try: root = _xml(file)
-    except ValueError as e: problems.add(file, e.args[0], e.args[1], _left_out('its image', e.args[2])); return None
+    try: root = read_xml(file, 'annotation', 'give Pascal VOC files')
+    except BadInput as e:
+        p = e.problem; problems.add(file, p.place, p.reason, _left_out('its image', p.remedy)); return None
     path = _voc_path(root, file, folder, images, stems)
     if not path:
         problems.add(file, 'filename', f"{root.findtext('filename')!r} leads to no image in {images}",
@@ -658,12 +641,9 @@ def ais(raw: Mapping[str, str]) -> dict[str, float | str]:
     if found['speed'] is None or found['speed'] < 1: found['course'] = None
     return {k: v for k, v in found.items() if v is not None}
 
-# %% ../../nbs/06_boxes.ipynb #e8984a3c
+# %% ../../nbs/06_boxes.ipynb #79b03f99
 def _ship_list(file: Path, problems) -> list:
     "The <ship> elements of a `Ship.xml`, its well-known wrong last line mended and named; [] after any other fault"
-    from xml.etree.ElementTree import ParseError
-    from defusedxml.ElementTree import fromstring
-    from defusedxml.common import DefusedXmlException
     try: text = file.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as e:
         problems.add(file, '', f'cannot be read: {e}', 'replace the file'); return []
@@ -671,14 +651,8 @@ def _ship_list(file: Path, problems) -> list:
         problems.add(file, f'line {len(text.rstrip().splitlines())}', 'ends with <\\ShipList>, not </ShipList>',
                      "correct the line; with on_error='skip' it is read as if it were")
         text = text.rstrip().removesuffix('<\\ShipList>') + '</ShipList>'
-    try: root = fromstring(text.encode())
-    except ParseError as e:
-        problems.add(file, f'line {e.position[0]}', f'not well-formed XML: {e}', 'correct the line'); return []
-    except DefusedXmlException as e:
-        problems.add(file, '', f'refused for safety: {e}', 'remove its entity declarations'); return []
-    if root.tag == 'ShipList': return root.findall('ship')
-    problems.add(file, '', f'root element is <{root.tag}>, not <ShipList>', 'give a Ship.xml')
-    return []
+    try: return read_xml(file, 'ShipList', 'give a Ship.xml', text).findall('ship')
+    except BadInput as e: p = e.problem; problems.add(file, p.place, p.reason, p.remedy); return []
 
 def _ship_box(raw: Mapping[str, str], left: float, top: float, spacing: float | None) -> Box:
     "The box of a ship in its chip: around head and tail, rotated where its width in pixels is known"
@@ -691,16 +665,20 @@ def _ship_box(raw: Mapping[str, str], left: float, top: float, spacing: float | 
         return replace(_ring_box('ship', corners), attributes=attributes)
     return Box('ship', min(x0, x1) - .5, min(y0, y1) - .5, abs(x1 - x0) + 1, abs(y1 - y0) + 1, attributes=attributes)
 
-# %% ../../nbs/06_boxes.ipynb #cffefa68
-def _acquisition(name: str, picture: str) -> Sar:
-    "What the name of a Sentinel-1 product and of a chip tell of the radar"
+# %% ../../nbs/06_boxes.ipynb #1d1b0299
+def _acquisition(name: str, picture: str, patch: str = 'Patch_Uint8') -> Sar:
+    "What the name of a Sentinel-1 product and of a chip tell of the radar and of the chip's numbers"
     m = re.match(r'(S1[A-D])_(IW|EW|SM|WV)_(GRD|SLC)', name)
     pol = re.search(r'_(vv|vh|hh|hv)$', PurePosixPath(picture).stem)
     alone = re.search(r'_1S(SV|SH)_', name)                                 # one polarisation only
     pols = (pol[1].upper(),) if pol else ({'SV': 'VV', 'SH': 'HH'}[alone[1]],) if alone else None
+    if pols is None and patch != 'Patch_Uint8' and '_1SDV_' in name: pols = ('VH', 'VV')      # in band order
+    means = {'Patch_Uint8': ('display', None), 'Patch_Cal': ('intensity', 'sigma0'),
+             'Patch': ('complex' if m and m[3] == 'SLC' else 'dn', 'uncalibrated')}
+    quantity, normalisation = means.get(patch, (None, None))
     square = (10., 10.) if m and m[3] == 'GRD' and m[2] == 'IW' else None
     return Sar(sensor='Sentinel-1', band='C', mode=m and m[2], product=m and m[3], polarisations=pols,
-               pixel_spacing=square)
+               pixel_spacing=square, quantity=quantity, normalisation=normalisation)
 
 def _ship_chip(node, chips, polarisation):
     "Raw fields of a <ship> and the path of its chip; ValueError says what is wrong"
@@ -738,10 +716,10 @@ def read_opensarship(
             try: raw, path = _ship_chip(node, chips, polarisation)
             except ValueError as e:
                 problems.add(file, f'ship {i}', str(e), 'add the chip or correct the entry'); continue
-            sar = _acquisition(file.parent.name, path)
+            sar = _acquisition(file.parent.name, path, patch)
             try: incidence = round(_numbers([raw.get('Incidence', '')])[0], 2)
             except ValueError: incidence = None
-            sar = replace(sar, incidence=incidence, quantity='display' if patch == 'Patch_Uint8' else None)
+            sar = replace(sar, incidence=incidence)
             a = _Annotated(str(file), f'ship {i}', path, None, sar=sar, scene=file.parent.name); found.append(a)
             left, top = (min(float(raw[f'UpperLeft_{k}']), float(raw[f'LowerRight_{k}'])) for k in 'xy')
             a.add(f'ship {i}', _ship_box(raw, left, top, sar.pixel_spacing and sar.pixel_spacing[0]), problems)
