@@ -224,9 +224,9 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
         done = narrate_pairs(records, None, seed, llm, read_facts, root, tally=tally, problems=problems)
     yield from ask_all(done, seed=seed) if questions else done
 
-# %% ../nbs/62_cli.ipynb #028df68b
-def _write(records, out: Path, root: Path, problems: Problems, given: str) -> None:
-    "Write `records` as they come, with their faults beside them, and say how many there were"
+# %% ../nbs/62_cli.ipynb #fc0d2055
+def _write(records, out: Path, root: Path, problems: Problems, given: str, report: Path | None = None, seed: int = 0):
+    "Write `records` as they come, with their faults beside them, say how many there were, show some on a page"
     said, n = Counter(), 0
     def counted():
         nonlocal n
@@ -242,8 +242,11 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str) -> No
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
     if _index_dir(out).is_dir(): print(f'index masks of the colour masks: {_index_dir(out)}')
+    if not report: return
+    from sartext.reproduce import captions_page
+    print(f'page: {captions_page(out, report, seed=seed)}')
 
-# %% ../nbs/62_cli.ipynb #786b07e7
+# %% ../nbs/62_cli.ipynb #2bf12a69
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -282,11 +285,8 @@ def narrate(
     records, root = _records(way, images, given, out, problems)
     told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
                  per_image=per_image, plans=plans.value)
-    _write(told, out, root, problems, str(annotations or masks or optical_captions))
+    _write(told, out, root, problems, str(annotations or masks or optical_captions), report, seed)
     if server: print(tally)
-    if not report: return
-    from sartext.reproduce import captions_page
-    print(f'page: {captions_page(out, report, seed=seed)}')
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23
 def _free(path: Path) -> Path:

@@ -57,7 +57,7 @@ def transformers_captioner(
         return ' '.join(processor.batch_decode(out[:, start:], skip_special_tokens=True)[0].split())
     return captioner
 
-# %% ../../nbs/15_captioners.ipynb #35dee88f
+# %% ../../nbs/15_captioners.ipynb #64144a45
 class ServerFailed(RuntimeError):
     "A model server gave no usable answer; the message is a short reason"
 
@@ -73,6 +73,7 @@ def _within(seconds: float, call: Callable):
     if box[0][0]: return box[0][1]
     raise box[0][1]
 
+# %% ../../nbs/15_captioners.ipynb #ccded73f
 def chat(
     url: str,                       # of the server: 'http://…/v1'
     model: str,                     # as the server names it
