@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['FACT_KINDS', 'CAPTION_KINDS', 'ROUTES', 'QUANTITIES', 'NORMALISATIONS', 'Problem', 'BadInput', 'Problems', 'Fact',
            'Caption', 'Question', 'Box', 'Sar', 'Record', 'to_json', 'below', 'check_box', 'map_outline', 'from_dict',
-           'atomic', 'write_records', 'read_records', 'note_images', 'images_of', 'progress', 'seed_for', 'rng_for']
+           'atomic', 'write_records', 'read_records', 'note_images', 'images_of', 'progress', 'table_text', 'seed_for',
+           'rng_for']
 
-# %% ../nbs/00_records.ipynb #0fd1c567
+# %% ../nbs/00_records.ipynb #38b7d0fa
 import hashlib, json, math, os, random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_origin
+
+import sartext
 
 # %% ../nbs/00_records.ipynb #6ff27386
 @dataclass(frozen=True)
@@ -358,6 +361,14 @@ def progress(items: Iterable | None = None, desc: str = '', total: int | None = 
     "`items` under a `tqdm.auto` bar; none where the environment variable TQDM_DISABLE is set"
     from tqdm.auto import tqdm      # its notebook bar does not look at the variable by itself
     return tqdm(items, desc=desc, total=total, disable=bool(os.environ.get('TQDM_DISABLE')), **kw)
+
+# %% ../nbs/00_records.ipynb #697a7442
+def table_text(name: str) -> str:   # a file of `nbs/data`; an installed package carries it as `sartext/data`
+    "The text of one of our tables"
+    package = Path(sartext.__file__).parent
+    for folder in (package/'data', package.parent/'nbs'/'data'):
+        if (folder/name).exists(): return (folder/name).read_text(encoding='utf-8')
+    raise FileNotFoundError(f"{package/'data'/name} is missing; install sartext again")
 
 # %% ../nbs/00_records.ipynb #07348c4f
 def seed_for(seed: int, *keys) -> int:

@@ -4,29 +4,19 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'COVERS', 'CELLS', 'PLACES', 'SIZE_SCALES', 'SIZES', 'SIZE_WORDS', 'EXTENTS', 'AXES', 'ELONGATED',
-           'FRACTIONS', 'RESOLUTIONS', 'GROUNDS', 'GRAINS', 'CONTRASTS', 'SIDES', 'ONES', 'COVER_WORDS', 'table_text',
-           'Noun', 'read_nouns', 'category', 'nameable', 'ancestors', 'plural', 'spoken', 'article', 'number_word',
-           'and_list', 'cell', 'place', 'size_word', 'is_chip', 'metres', 'extent', 'axis_word', 'share_of_side',
-           'resolution_word', 'ground_word', 'forbidden', 'Cover', 'cover', 'cover_words', 'share_word',
-           'percent_words']
+           'FRACTIONS', 'RESOLUTIONS', 'GROUNDS', 'GRAINS', 'CONTRASTS', 'SIDES', 'ONES', 'COVER_WORDS', 'Noun',
+           'read_nouns', 'category', 'nameable', 'ancestors', 'plural', 'spoken', 'article', 'number_word', 'and_list',
+           'cell', 'place', 'size_word', 'is_chip', 'metres', 'extent', 'axis_word', 'share_of_side', 'resolution_word',
+           'ground_word', 'forbidden', 'Cover', 'cover', 'cover_words', 'share_word', 'percent_words']
 
-# %% ../../nbs/10_words.ipynb #a815d67e
+# %% ../../nbs/10_words.ipynb #ac74e6c1
 import csv, re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
-from pathlib import Path
 
-import sartext
-
-# %% ../../nbs/10_words.ipynb #4e610103
-def table_text(name: str) -> str:   # a file of `nbs/data`; an installed package carries it as `sartext/data`
-    "The text of one of our tables of words"
-    package = Path(sartext.__file__).parent
-    for folder in (package/'data', package.parent/'nbs'/'data'):
-        if (folder/name).exists(): return (folder/name).read_text(encoding='utf-8')
-    raise FileNotFoundError(f"{package/'data'/name} is missing; install sartext again")
+from ..records import table_text
 
 # %% ../../nbs/10_words.ipynb #716e0d0a
 @dataclass(frozen=True)

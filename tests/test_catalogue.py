@@ -1,0 +1,228 @@
+"The catalogue of public data sets: its table, what contains what, and fetching from servers that cut, lie or attack"
+import csv, hashlib, http.server, importlib, io, tarfile, threading, zipfile
+from dataclasses import fields, replace
+from urllib.parse import urlparse
+import pytest
+from sartext.records import BadInput, table_text
+from sartext.sources import catalogue as cat
+from sartext.sources.catalogue import Catalogue, Dataset, catalogue, contains, download, fetch, overlaps, refuse_overlap, unpack
+
+NAMED = '''SARDet-100K HRSID SSDD MSAR-1.0 SAR-AIRcraft-1.0 SADD AIR-SARShip-1.0 AIR-SARShip-2.0 OGSOD-1.0 SIVED SAR-Ship-Dataset
+OpenSARShip FUSAR-Map FUSAR-Ship QXS-SAROPT SEN1-2 SEN12MS OSdataset OpenEarthMap-SAR DFC2023 BRIGHT Sen1Floods11 MSTAR SARLANG-1M
+SAR-TEXT SARChat-2M SAREval RSICD RSITMD UCM-Captions Sydney-Captions NWPU-Captions HQRS-IT-210K'''.split() + ['SpaceNet 6']
+TEXT = table_text('catalogue.csv')
+
+def changed(of, **cells) -> str:
+    "The table with some cells of one row changed"
+    rows = list(csv.DictReader(TEXT.splitlines())); out = io.StringIO()
+    assert any(r['name'] == of for r in rows) and set(cells) <= set(rows[0])
+    w = csv.DictWriter(out, list(rows[0])); w.writeheader()
+    w.writerows(r | (cells if r['name'] == of else {}) for r in rows)
+    return out.getvalue()
+
+# the table
+
+def test_every_data_set_the_papers_name_has_a_row(): assert set(NAMED) <= set(catalogue())
+
+@pytest.mark.parametrize('d', catalogue().values(), ids=lambda d: d.name)
+def test_row(d):
+    assert d.title and d.task and d.source_of_facts, 'what it is, and where its figures come from'
+    assert isinstance(d.licence, str) and d.licence == d.licence.strip()
+    for k in ('url', 'download'):
+        if at := getattr(d, k): assert urlparse(at).scheme == 'https' and '.' in urlparse(at).hostname
+    for k in ('images', 'width', 'height', 'objects', 'texts', 'bytes'): assert getattr(d, k) is None or type(getattr(d, k)) is int
+    assert (d.metres_min is None) == (d.metres_max is None) == (d.metres_of == '')
+    assert d.metres_min is None or d.metres_min <= d.metres_max and d.metres_of in ('spacing', 'resolution')
+    assert not d.sha256 or d.download
+    if d.reader:
+        module, _, f = d.reader.rpartition('.')
+        assert callable(getattr(importlib.import_module(f'sartext.{module}'), f))
+
+def test_columns_are_the_fields(): assert TEXT.splitlines()[0].split(',') == [f.name for f in fields(Dataset)]
+
+def test_parts_of_sardet_add_up():
+    t = catalogue()                      # figures that other rows repeat: ten parts, as its README counts them
+    assert len(t['SARDet-100K'].contains) == 10 and t['MSAR-1.0'].objects == 1851 + 39858 + 12319 + 6368
+    assert t['SAREval'].texts == 11309 + 2643 + 998 and t['MSTAR'].images == 2747 + 2425
+
+@pytest.mark.parametrize('cells, says', [
+    (dict(images='about 200'), "column 'images': 'about 200' is not a whole number"), (dict(objects='-3'), 'above 0'),
+    (dict(images='12.5'), 'not a whole number'), (dict(metres_min='nan'), 'not a number'),
+    (dict(url='ftp://a/b'), 'no address'), (dict(url='https://a b'), 'no address'), (dict(download='hrsid.zip'), 'no address'),
+    (dict(modality='radar'), 'give one of sar'), (dict(sha256='ABC'), '64 hexadecimal'), (dict(name=''), 'no name'),
+    (dict(name='SSDD'), 'a second row for SSDD'), (dict(contains='Atlantis'), 'no row'),
+    (dict(contains='HRSID'), 'contains itself'), (dict(contains='SARDet-100K'), 'contains itself')])
+def test_faults_of_the_table_are_named(cells, says):
+    cat.read_catalogue(TEXT)
+    with pytest.raises(BadInput, match=says): cat.read_catalogue(changed('HRSID', **cells))
+
+def test_missing_column_and_cell():
+    with pytest.raises(BadInput, match='without licence'): cat.read_catalogue(TEXT.replace('licence', 'license', 1))
+    with pytest.raises(BadInput, match='keep all columns'): cat.read_catalogue(TEXT.splitlines()[0] + '\nA,b,sar')
+    with pytest.raises(BadInput, match='quotes'): cat.read_catalogue(TEXT.rstrip('\n') + ',more')
+
+def test_selection_and_views():
+    assert set(catalogue(task='caption', modality='optical')) == {n for n in NAMED if 'Captions' in n or n in ('RSICD', 'RSITMD', 'HQRS-IT-210K')}
+    with pytest.raises(BadInput, match='no modality'): catalogue(modality='radar')
+    assert len(str(catalogue()).splitlines()) == len(catalogue()) + 1 and catalogue()._repr_html_().count('<tr>') == len(catalogue()) + 1
+    assert '<script>' not in Catalogue(a=Dataset('<script>', '', 'sar'))._repr_html_()
+
+# what contains what
+
+def test_contains_is_transitive_and_one_way():
+    assert contains('SARLANG-1M', 'SSDD') and contains('sarchat 2m', 'hrsid') and contains('MMSAR', 'MSAR-1.0')
+    assert not contains('SSDD', 'SARLANG-1M') and not contains('SSDD', 'SSDD') and not contains('SARDet-100K', 'RSICD')
+    with pytest.raises(BadInput, match='try SARDet-100K'): contains('SARDet-100', 'SSDD')
+
+def test_overlaps_by_a_common_part():
+    (a, b, both), = overlaps(['SARChat-2M', 'SARLANG-1M', 'RSICD', 'mine'])
+    assert (a, b) == ('SARChat-2M', 'SARLANG-1M') and {'SARDet-100K', 'SSDD'} <= set(both) and len(both) == 11
+    assert overlaps(['HRSID', 'SSDD', 'mine', 'yours']) == [] and overlaps(['mine', 'mine']) == [('mine', 'mine', ('mine',))]
+
+@pytest.mark.parametrize('train, test', [(['SARDet-100K'], ['HRSID']), (['hrsid'], ['SARDet-100K']), (['RSICD', 'SARLANG-1M'], ['RSITMD', 'SSDD']),
+                                         (['SSDD'], ['ssdd']), (['mine'], ['mine']), (['SARChat-2M'], ['SARLANG-1M'])])
+def test_overlap_is_refused_in_one_sentence_unless_forced(train, test):
+    with pytest.raises(BadInput) as e: refuse_overlap(train, test)
+    assert 'pass force=True' in str(e.value) and '\n' not in str(e.value)
+    assert len(refuse_overlap(train, test, force=True)) == 1
+
+def test_no_overlap_goes_through():
+    assert refuse_overlap(['SARDet-100K', 'mine'], ['OSdataset', 'yours']) == [] == refuse_overlap([], ['HRSID'])
+
+# fetching
+
+BODY = bytes(range(256))*4096            # 1 MiB that is not the same everywhere
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    "A server that cuts answers after `cut` bytes, and remembers what it was asked"
+    def log_message(self, *a): pass
+    def do_HEAD(self):
+        self.send_response(200); self.send_header('Content-Length', str(len(self.server.files[self.path]))); self.end_headers()
+    def do_GET(self):
+        s = self.server; s.asked.append(self.headers.get('Range'))
+        if self.path not in s.files: return self.send_error(404)
+        if s.broken: s.broken -= 1; return self.send_error(503)
+        body, start = s.files[self.path], 0
+        if (r := self.headers.get('Range')) and s.ranges and self.headers.get('If-Range') == s.tag:
+            start = int(r[6:-1])
+            if start >= len(body): return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start: self.send_header('Content-Range', f'bytes {start}-{len(body) - 1}/{len(body)}')
+        if s.tag: self.send_header('ETag', s.tag)
+        self.send_header('Content-Length', str(len(body) - start)); self.end_headers()
+        end = len(body) if not s.cuts else start + s.cuts.pop(0)
+        self.wfile.write(body[start:end])
+
+@pytest.fixture
+def server():
+    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    s.files, s.asked, s.cuts, s.broken, s.ranges, s.tag = {'/a.bin': BODY}, [], [], 0, True, '"one"'
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    s.url = f'http://127.0.0.1:{s.server_port}'
+    yield s
+    s.shutdown(); s.server_close()
+
+def test_download_goes_on_after_a_cut(server, tmp_path):
+    server.cuts = [300_000, 200_000]
+    got = download(server.url + '/a.bin', tmp_path/'a.bin', hashlib.sha256(BODY).hexdigest())
+    assert got.read_bytes() == BODY and server.asked == [None, 'bytes=300000-', 'bytes=500000-']
+    assert [p.name for p in tmp_path.iterdir()] == ['a.bin']
+
+def test_second_call_goes_on_where_the_first_one_ended(server, tmp_path):
+    server.cuts = [300_000, 0, 0]
+    with pytest.raises(BadInput, match='ended after 300,000 of 1,048,576 bytes; call it again'): download(server.url + '/a.bin', tmp_path/'a.bin', tries=2)
+    assert not (tmp_path/'a.bin').exists()
+    assert download(server.url + '/a.bin', tmp_path/'a.bin').read_bytes() == BODY and server.asked[-1] == 'bytes=300000-'
+
+@pytest.mark.parametrize('what', ['changed', 'no ranges', 'no tag'])
+def test_a_part_of_another_file_is_never_continued(server, tmp_path, what):
+    server.cuts = [300_000, 0]
+    if what == 'no tag': server.tag = ''
+    with pytest.raises(BadInput): download(server.url + '/a.bin', tmp_path/'a.bin', tries=1)
+    if what == 'changed': server.tag, server.files['/a.bin'] = '"two"', BODY[::-1]
+    if what == 'no ranges': server.ranges = False
+    assert download(server.url + '/a.bin', tmp_path/'a.bin').read_bytes() == server.files['/a.bin']
+
+def test_a_part_longer_than_the_file_is_begun_again(server, tmp_path):
+    (tmp_path/'a.bin.part').write_bytes(BODY*2); (tmp_path/'a.bin.part.mark').write_text('"one"')
+    assert download(server.url + '/a.bin', tmp_path/'a.bin').read_bytes() == BODY
+
+def test_wrong_hash_is_refused_and_removed(server, tmp_path):
+    with pytest.raises(BadInput, match='SHA-256 is .* and not 000000000000'): download(server.url + '/a.bin', tmp_path/'a.bin', '0'*64)
+    assert not [p for p in tmp_path.iterdir() if p.stat().st_size > 100]
+
+def test_server_errors(server, tmp_path):
+    with pytest.raises(BadInput, match='404'): download(server.url + '/b.bin', tmp_path/'b.bin')
+    server.broken = 2
+    assert download(server.url + '/a.bin', tmp_path/'a.bin').read_bytes() == BODY
+    server.broken = 9
+    with pytest.raises(BadInput, match='503'): download(server.url + '/a.bin', tmp_path/'c.bin', tries=2)
+
+def zipped(path, *members):
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as z:
+        for name, data in members: z.writestr(name, data)
+    return path
+
+def tarred(path, *members):
+    with tarfile.open(path, 'w:gz') as t:
+        for m, data in members:
+            info = m if isinstance(m, tarfile.TarInfo) else tarfile.TarInfo(m)
+            info.size = len(data); t.addfile(info, io.BytesIO(data))
+    return path
+
+def odd(kind, name='link', to='/etc/passwd'):
+    info = tarfile.TarInfo(name); info.type, info.linkname = kind, to
+    return info
+
+def zip_link():
+    info = zipfile.ZipInfo('link'); info.create_system, info.external_attr = 3, 0o120777 << 16
+    return info
+
+@pytest.mark.parametrize('make, end', [(zipped, 'zip'), (tarred, 'tar.gz')])
+def test_unpack(tmp_path, make, end):
+    got = unpack(make(tmp_path/f'a.{end}', ('x/a.txt', b'one'), ('b.txt', b'two')), tmp_path/'out', most=100)
+    assert {p.relative_to(got).as_posix(): p.read_text() for p in got.rglob('*') if p.is_file()} == {'x/a.txt': 'one', 'b.txt': 'two'}
+    with pytest.raises(BadInput, match='there already'): unpack(tmp_path/f'a.{end}', got)
+
+HOSTILE = [(zipped, n) for n in ('../../out', '/out', 'x/../../out', '..\\out', 'C:out')] + [(tarred, n) for n in ('../out', '/out', 'x/../../out')]
+@pytest.mark.parametrize('make, bad', HOSTILE + [(zipped, zip_link())] + [
+    (tarred, odd(k)) for k in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)], ids=str)
+def test_hostile_members_leave_nothing(tmp_path, make, bad):
+    home = tmp_path/'deep'/'home'; home.mkdir(parents=True)
+    archive = make(tmp_path/'a.x', ('fine.txt', b'fine'), (bad, b''))
+    with pytest.raises(BadInput, match='leave the folder|link or a device'): unpack(archive, home/'new')
+    assert sorted(p.name for p in tmp_path.rglob('*')) == ['a.x', 'deep', 'home']
+
+@pytest.mark.parametrize('make', [zipped, tarred])
+def test_bombs_doubles_and_ruins(tmp_path, make):
+    with pytest.raises(BadInput, match='would come out'): unpack(make(tmp_path/'b', ('zeros', bytes(11*10**7))), tmp_path/'o')
+    with pytest.raises(BadInput, match='twice'): unpack(make(tmp_path/'d', ('a/b', b'1'), ('A/B', b'2')), tmp_path/'o')
+    whole = make(tmp_path/'w', ('a', BODY[:9000]), ('b', hashlib.sha256(b'x').digest()*400)).read_bytes()
+    (tmp_path/'r').write_bytes(whole[:len(whole)//2])
+    with pytest.raises(BadInput, match='cannot be unpacked'): unpack(tmp_path/'r', tmp_path/'o', most=10**6)
+    assert not (tmp_path/'o').exists() and not list(tmp_path.glob('.*'))
+
+def test_damaged_bytes_inside_a_zip(tmp_path):
+    z = zipped(tmp_path/'z', ('a', hashlib.sha256(b'x').digest()*400)); raw = bytearray(z.read_bytes()); raw[45] ^= 255; z.write_bytes(raw)
+    with pytest.raises(BadInput, match='cannot be unpacked'): unpack(z, tmp_path/'o')
+    assert not (tmp_path/'o').exists()
+
+def test_fetch_tells_asks_resumes_unpacks(server, tmp_path, capsys):
+    server.files['/set v1.zip'.replace(' ', '%20')] = zipped(tmp_path/'z', ('text/a.csv', BODY)).read_bytes()
+    d = Dataset('My Set', 'a test', 'sar', licence='CC0', download=server.url + '/set%20v1.zip', bytes=None)
+    table, asked = Catalogue({d.name: d}), []
+    assert fetch('my set', tmp_path/'data', lambda q: asked.append(q), table) is None and not server.asked
+    said = capsys.readouterr().out
+    assert 'CC0' in said and '4.51 kB' in said and str(tmp_path/'data'/'My-Set') in asked[0]
+    server.cuts = [1000]
+    home = fetch('my set', tmp_path/'data', lambda q: True, table)
+    assert home == tmp_path/'data'/'My-Set' and (home/'text'/'a.csv').read_bytes() == BODY and server.asked == [None, 'bytes=1000-']
+    assert [p.name for p in (tmp_path/'data').iterdir()] == ['My-Set']
+    with pytest.raises(BadInput, match='there already'): fetch('my set', tmp_path/'data', None, table)
+    table = Catalogue({'One file': replace(d, name='One file', download=server.url + '/a.bin')})
+    assert (fetch('one file', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY
+
+@pytest.mark.parametrize('name', [d.name for d in catalogue().values() if not d.download])
+def test_what_must_be_fetched_by_hand_says_so(name, tmp_path):
+    with pytest.raises(BadInput, match='must be fetched by hand.*unpack it to') as e: fetch(name, tmp_path)
+    assert '\n' not in str(e.value) and not list(tmp_path.iterdir())
