@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'Speckle', 'Modality', 'Split', 'Plans', 'World', 'Size', 'Seed',
            'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app', 'evaluate', 'main', 'simulate',
-           'narrate', 'rewrite', 'check', 'build', 'train', 'retrieval', 'reproduce', 'experiments']
+           'narrate', 'rewrite', 'check', 'build', 'list_data', 'fetch_data', 'train', 'retrieval', 'reproduce',
+           'experiments']
 
-# %% ../nbs/62_cli.ipynb #bcf35115
+# %% ../nbs/62_cli.ipynb #dafdcf46
 import json, os, re, sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import Enum
 from itertools import count
 from pathlib import Path
@@ -367,6 +368,28 @@ def build(
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     print(f"{', '.join(found)}: {out}")
+
+# %% ../nbs/62_cli.ipynb #30d0512b
+@app.command('catalogue')
+def list_data(
+    task: Annotated[str, typer.Option(help='Only sets for it, such as detection or captioning.')] = '',
+    modality: Annotated[str, typer.Option(help='sar, optical or pair.')] = '',
+    as_json: Annotated[bool, typer.Option('--json', help='All that is known, as JSON.')] = False,
+):
+    "List the public data sets: how large, which licence, what contains what."
+    from sartext.sources.catalogue import catalogue
+    found = catalogue(task, modality)
+    print(json.dumps([asdict(d) for d in found.values()], ensure_ascii=False, indent=1) if as_json else found)
+
+@app.command('fetch')
+def fetch_data(
+    name: Annotated[str, typer.Argument(help='As the catalogue names it.')],
+    out: Annotated[Path, typer.Option(help='Folder it goes to.')] = Path('data'),
+    yes: Annotated[bool, typer.Option('--yes', help='Do not ask.')] = False,
+):
+    "Fetch a public data set, or say how to get it by hand."
+    from sartext.sources.catalogue import fetch
+    if home := fetch(name, out, None if yes else typer.confirm): print(home)
 
 # %% ../nbs/62_cli.ipynb #310a8737
 def _check_stages(stages: str, epochs: str) -> None:

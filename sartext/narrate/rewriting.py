@@ -607,7 +607,7 @@ def cleaned(reply: str) -> str:
     line = next((line for line in lines if re.search(r'\w', line)), '')
     return ' '.join(line.strip(' \t*`"“”\'').split())
 
-# %% ../../nbs/16_rewriting.ipynb #efa8a0fb
+# %% ../../nbs/16_rewriting.ipynb #793c781a
 _EMPTY = frozenset('''a an the this that these those it its they their there here some and as while whereas
 which who where when is are was were be been being has have had having do does can could of in on at to with
 for from into by see seen lie lies lying located situated stand stands standing sit sits sitting contain
@@ -623,12 +623,27 @@ def _meaning(text: str) -> Counter:
     several = [f'several {forms[w]}' for w in pattern.findall(text.lower()) if w.endswith('s') and w != forms[w]]
     return Counter([*(stem(_ALIKE.get(w, w)) for w in words if w not in _EMPTY), *several])
 
+@lru_cache(1)
+def _known_words() -> frozenset[str]:
+    "All words of our tables"
+    tables = map(table_text, ('categories.csv', 'reading.txt', 'rewriting.txt'))
+    return frozenset(re.findall('[a-z]+', ' '.join(tables).lower()))
+
+def _respelled(draft: str, reply: str) -> str:
+    "`draft` with the spelling of `reply` for words that no table of ours knows, never another number of a thing"
+    words, other = ({*re.findall('[a-z]{6,}', t.lower())} for t in (draft, reply))
+    for word in words - other - _known_words():
+        near = difflib.get_close_matches(word, other - words, 1, .85)
+        if near and word.endswith('s') == near[0].endswith('s'):
+            draft = re.sub(rf'\b{word}\b', near[0], draft, flags=re.I)
+    return draft
+
 def _strange(words: Counter, others: Counter) -> set[str]:
     "Those of `words` that `others` have not as often, not even in another spelling"
     rest = others - words
     return {w for w in words - others if len(w) < 6 or not difflib.get_close_matches(w, rest, 1, .85)}
 
-# %% ../../nbs/16_rewriting.ipynb #f802c101
+# %% ../../nbs/16_rewriting.ipynb #705f028d
 def refusal(reply: str,                                  # cleaned
             draft: str,                                  # what the rules made
             check: Callable[[str], Iterable[Fact]] | None = None,
@@ -644,7 +659,7 @@ def refusal(reply: str,                                  # cleaned
     def facts(read, text): return {replace(f, kind='presence', value=True) if (f.kind, f.value) == ('count', 1) else f
                                    for f in read(text)}
     for read in filter(None, (said, check)):
-        before, after = facts(read, draft), facts(read, reply)
+        before, after = facts(read, _respelled(draft, reply)), facts(read, reply)
         if new := after - before: return f'new {min(f.kind for f in new)}'
         if lost := before - after: return f'lost {min(f.kind for f in lost)}'
     before, after = _meaning(draft), _meaning(reply)
