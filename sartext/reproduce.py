@@ -424,7 +424,7 @@ def report(
     with atomic(out/'report.html') as f: f.write(_html_page(title, intro, [(p, out/'pieces') for p in pieces]))
     return out/'report.html'
 
-# %% ../nbs/60_reproduce.ipynb #9afbec87
+# %% ../nbs/60_reproduce.ipynb #9d1bc09c
 def _in_colour(path):
     "(H, W, 3) uint8 of the first three bands of an optical image; other than 8-bit values are stretched"
     import numpy as np
@@ -438,7 +438,7 @@ def _said_of(record, root, out, name):
     "One record of the page as a piece; its figure goes below `out`"
     import matplotlib.pyplot as plt
     from sartext.imagery.read import display_image, plot
-    from sartext.sources.masks import read_mask
+    from sartext.imagery.read import read_mask
     sar = display_image(root/record.image)
     panels = [dict(image=sar, boxes=record.boxes, title='SAR image' + (', with its boxes' if record.boxes else ''))]
     if record.mask:

@@ -36,7 +36,7 @@ def test_human_captions(data, name, n, coloured):
         numbers = lambda s: {f for f in said(s) if f.kind == 'count'}
         things = lambda s: {f.subject for f in said(s)} - {'light', 'kind'}
         lost += times*bool(things(text) - things(new) or numbers(text) - numbers(new))
-    assert before/n > coloured and lost/n < .01, (before/n, lost/n)
+    assert before/n > coloured and lost/n < (.001 if name == 'rsicd' else .01), (before/n, lost/n)
     untouched = [t for t in texts if not COLOUR.search(t) and not OPTICAL.search(t) and lines[t] == t]
     assert untouched, 'what needs no edit gets none'
 

@@ -9,7 +9,8 @@ from sartext.narrate.facts import mask_facts, metadata_facts, scattering_facts
 from sartext.narrate.segmentation import MASK_PLANS, _raster, compose_mask, facts_of, narrate_mask, narrate_masks
 from sartext.narrate.words import forbidden
 from sartext.records import BadInput, Box, Fact, Problems, Record, Sar, from_dict, to_json
-from sartext.sources.masks import class_table, read_mask, read_masks, read_pairs
+from sartext.imagery.read import read_mask
+from sartext.sources.masks import class_table, read_masks, read_pairs
 
 OIL = '"0,0,0",Sea Surface\n"0,255,255",Oil Spill\n"255,0,0",Look-alike\n"153,76,0",Ship\n"0,153,0",Land\n'
 FLOOD, LAND = '-1,no data\n0,not water\n1,water\n', '1,water\n2,trees\n3,flooded vegetation\n4,crops\n5,built area\n6,bare ground\n7,snow/ice\n9,rangeland\n'

@@ -72,6 +72,7 @@ def test_captions_of_the_whole_do_not_reach_the_tile():
                optical_caption='two ships', split='train')
     t = cut_record(r, (0, 0, 48, 100))
     assert not t.captions and not t.optical_caption and not t.split and t.boxes == () and t.extra == {'cut_objects': 1} and t.scene == 'a'
+    assert cut_record(r, (0, 0, 48, 100), .2).extra == {}
 
 def test_ladder_of_display_and_masks(tmp_path):
     grey = np.kron(np.uint8([[10, 200], [60, 120]]), np.ones((4, 4), np.uint8)); Image.fromarray(grey).save(tmp_path/'g.png')
@@ -96,3 +97,36 @@ def test_gaofen(data, tmp_path):
     from dataclasses import replace
     both = replace(stack[0], array=np.concatenate([r.array for r in stack]), polarisations=tuple(r.polarisations[0] for r in stack))
     values, names = channels(both); assert names == ('HH', 'HV', 'VV') and composite(values).std() > 20
+
+def test_a_piece_of_a_ship_is_never_denied(tmp_path):
+    "Half a ship in the tile: the tile is left out, or nothing is said of ships"
+    from sartext.narrate.annotation import narrate
+    Image.fromarray(np.full((100, 200), 90, np.uint8)).save(tmp_path/'a.png')
+    r = Record('a', 'a.png', 200, 100, boxes=(Box('ship', 80, 20, 50, 40),), labelled_classes=('ship', 'harbor'))
+    assert [t.id for t in write_tiles([r], tmp_path, tmp_path/'o', 100, least=.7)] == []
+    tiles = list(write_tiles([r], tmp_path, tmp_path/'p', 100, least=.7, slivers=True))
+    assert len(tiles) == 2 and all(t.labelled_classes == ('harbor',) and 'ship' not in c.text for t in tiles for c in narrate(t).captions)
+
+def test_no_tile_takes_the_place_of_another(tmp_path):
+    grey = np.arange(64, dtype='uint8').reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path/'a.jpg', quality=95); Image.fromarray(grey//32).save(tmp_path/'a.png'); Image.fromarray(grey).save(tmp_path/'a.bmp')
+    tile, = write_tiles([Record('a', 'a.jpg', 8, 8, mask='a.png')], tmp_path, tmp_path/'o', 8)
+    assert np.asarray(Image.open(tmp_path/'o'/tile.image)).max() > 50 and set(np.unique(Image.open(tmp_path/'o'/tile.mask))) == {0, 1}
+    for write in (lambda rs: write_tiles(rs, tmp_path, tmp_path/'p', 8), lambda rs: write_ladder(rs, tmp_path, tmp_path/'q', (2,))):
+        with pytest.raises(BadInput, match='rename one'): list(write([Record('a', 'a.jpg', 8, 8), Record('b', 'a.bmp', 8, 8)]))
+
+@pytest.mark.parametrize('mask, want', [(np.repeat(np.uint8([[1, 2], [2, 1]])[..., None], 3, 2), 'png'), (np.int16([[-1, 3], [3, -1]]), 'tif'),
+                                        (np.float32([[1, 2], [2, 1]]), 'png')], ids=('grey as RGB', 'int16', 'float'))
+def test_masks_of_every_kind_get_coarser(tmp_path, mask, want):
+    big = np.kron(mask, np.ones((4, 4) + (1,)*(mask.ndim - 2), mask.dtype)); Image.fromarray(np.full((8, 8), 9, np.uint8)).save(tmp_path/'a.png')
+    if mask.dtype == np.uint8: Image.fromarray(big).save(tmp_path/'m.png')
+    else: write_tif(tmp_path/'m.tif', big[None])
+    r = Record('a', 'a.png', 8, 8, mask='m.png' if mask.dtype == np.uint8 else 'm.tif')
+    small, = write_ladder([r], tmp_path, tmp_path/'o', (4,))
+    from sartext.imagery.read import read_mask
+    np.testing.assert_array_equal(read_mask(tmp_path/'o'/small.mask), mask if mask.ndim == 2 else mask[..., 0]); assert small.mask.endswith(want)
+
+def test_a_ladder_needs_one_grid(tmp_path):
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path/'a.png'); Image.fromarray(np.ones((32, 48), np.uint8)).save(tmp_path/'m.png')
+    for bad in (Record('a', 'a.png', 64, 64, mask='m.png'), Record('a', 'a.png', 640, 640), Record('a', '../x/a.png', 64, 64)):
+        with pytest.raises(BadInput, match='says|leads out'): list(write_ladder([bad], tmp_path, tmp_path/'o'))

@@ -33,20 +33,22 @@ def rgb_image(path: str | Path) -> np.ndarray:
     share = np.clip(np.nan_to_num((bands - low)/np.maximum(high - low, 1e-12)), 0, 1)
     return (share*255).round().astype('uint8').transpose(1, 2, 0)
 
-# %% ../../nbs/20_splits.ipynb #4b99a5fa
+# %% ../../nbs/20_splits.ipynb #8033654a
 def picture(
     path: str | Path,           # the file
     modality: str = 'sar',      # 'sar': grey; 'optical': colour
     quantity: str | None = None,        # what the numbers of a SAR file are, where the record knows it
     normalisation: str | None = None,   # likewise
     speckle: str | None = None,         # speckle filter for SAR, one of `imagery.speckle.FILTERS`; None: as it is
+    looks: float | None = None,         # equivalent number of looks for it; None: estimated
 ) -> np.ndarray:
     "The picture as 8 bits for the eye: uint8 (H, W) for SAR, (H, W, 3) for optical"
     if modality == 'optical': return rgb_image(path)
     from sartext.imagery.read import display_image, read_image, to_display
     from sartext.imagery.speckle import despeckle
     known = {k: v for k, v in (('quantity', quantity), ('normalisation', normalisation)) if v}
-    return to_display(despeckle(read_image(path, **known), speckle)) if speckle else display_image(path, **known)
+    if not speckle: return display_image(path, **known)
+    return to_display(despeckle(read_image(path, **known), speckle, looks))
 
 # %% ../../nbs/20_splits.ipynb #5954b8b2
 NEAR = 48            # of 256 bits: up to here two pictures count as one. See the measurements below

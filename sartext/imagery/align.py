@@ -46,7 +46,7 @@ def place_of(image: str | Path | Raster) -> Place:
                'a CRS, but no transform' if f.crs else 'control points without a CRS' if points else 'no CRS'
     _bad(image, f'{what}: it does not say where on the map it lies', remedy)
 
-# %% ../../nbs/04_align.ipynb #f4d6b7b8
+# %% ../../nbs/04_align.ipynb #320091d5
 def reduced(
     raster: Raster,
     scale: int,             # pixels of a block's side
@@ -57,7 +57,8 @@ def reduced(
     if not nearest: return multilook(raster, scale)
     few = multilook(raster, scale, least=0)          # its checks, its transform
     _, h, w = few.array.shape
-    return replace(few, array=raster.array[:, scale//2::scale, scale//2::scale][:, :h, :w])
+    return replace(few, array=raster.array[:, scale//2::scale, scale//2::scale][:, :h, :w],
+                   notes=(*raster.notes, f'one pixel of each block of {scale}×{scale} taken'))
 
 # %% ../../nbs/04_align.ipynb #944452f8
 def _at(t: Sequence[float], cols, rows):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'COLOURS', 'image_kind', 'open_image', 'image_size', 'check_image', 'Raster', 'read_image', 'to_display',
-           'display_image', 'plot']
+           'display_image', 'mask_pixels', 'read_mask', 'plot']
 
 # %% ../../nbs/01_read.ipynb #659a767c
 import textwrap, warnings
@@ -324,6 +324,39 @@ def display_image(
         a, valid, _, _ = _pillow_pixels(path, facts.get('max_pixels', MAX_PIXELS))
         if valid is None: return a[0] if len(a) == 1 else ((a.sum(0, dtype='uint16') + 1)//3).astype('uint8')
     return to_display(read_image(path, **facts), band, low, high)
+
+# %% ../../nbs/01_read.ipynb #d910a423
+def mask_pixels(path: str | Path) -> np.ndarray:
+    "(H, W) whole numbers of an index mask, or (H, W, 3) uint8 of a colour mask; what is neither is refused"
+    if image_kind(path) == 'JPEG':
+        _bad(path, 'a JPEG, whose compression changes class values', 'export the mask as PNG or TIFF')
+    if _by_rasterio(path):
+        with _rasterio(path) as source: bands = source.read()
+        if bands.dtype.kind == 'f':
+            whole = np.where(np.isfinite(bands), bands, -32768)                  # a hole becomes a value nobody names
+            if (whole != np.rint(whole)).any():
+                _bad(path, 'holds fractions, not class numbers', 'give the mask, not an image')
+            bands = whole.astype(np.int64)
+        elif bands.dtype.kind not in 'iu':
+            _bad(path, f'holds {bands.dtype}, not class numbers', 'give the mask, not an image')
+    else:
+        with open_image(path) as image:
+            if image.mode not in ('P', 'L', '1', 'RGB'): image = image.convert('RGB')
+            bands = np.asarray(image); bands = bands[None] if bands.ndim == 2 else bands.transpose(2, 0, 1)
+    if len(bands) == 1: return bands[0].astype(np.int64)
+    if len(bands) == 4: bands = bands[:3]
+    if len(bands) != 3 or bands.dtype != np.uint8:
+        _bad(path, f'{len(bands)} bands of {bands.dtype}', 'give one band of class numbers, or an RGB mask')
+    equal = (bands[0] == bands[1]).all() and (bands[1] == bands[2]).all()
+    return bands[0].astype(np.int64) if equal else bands.transpose(1, 2, 0)
+
+def read_mask(path: str | Path) -> np.ndarray:  # (H, W) int64
+    "The class numbers of an index mask"
+    pixels = mask_pixels(path)
+    if pixels.ndim == 3:
+        _bad(path, 'a colour mask where an index mask is needed',
+            'read the folder with read_masks, which converts it')
+    return pixels
 
 # %% ../../nbs/01_read.ipynb #a095d3d8
 COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#F0E442', '#D55E00', '#CC79A7', '#0072B2')

@@ -166,9 +166,10 @@ def gamma_map(intensity: np.ndarray,  # (H, W), linear; NaN: no data
         found = (b + np.sqrt(b*b + 4*alpha*looks*mean*y))/(2*alpha)
     return _hole(np.select([spread <= speckle, spread < 2*speckle], [mean, found], y), intensity)
 
-# %% ../../nbs/02_speckle.ipynb #2f258725
+# %% ../../nbs/02_speckle.ipynb #880ec55e
 FILTERS: dict[str, Callable] = {'boxcar': boxcar, 'lee': lee, 'refined-lee': refined_lee, 'frost': frost,
                                 'gamma-map': gamma_map}
+_BLIND = ('boxcar', 'frost')         # look at the spread alone, not at the number of looks
 _ASSUMED = {'dn': 'digital numbers taken as amplitude for the filter',
             'display': 'grey values of a stretched image taken as amplitude for the filter, '
                        'though its speckle is not multiplicative any more'}
@@ -181,19 +182,24 @@ def despeckle(raster: Raster,
     "The raster with its speckle filtered; what was assumed is in the notes"
     if method not in FILTERS: raise ValueError(f'filter {method!r} is unknown; use one of {tuple(FILTERS)}')
     if looks is not None and not looks > 0: raise ValueError(f'looks is {looks}; use a number above 0')
-    if raster.quantity is None:
-        raise BadInput(Problem(raster.path, '', 'amplitude and intensity are not told apart, and filters need to know',
+    if raster.quantity in (None, 'complex'):
+        raise BadInput(Problem(raster.path, '', 'not known to be amplitude, intensity or decibels, as a filter must',
                                "read it with quantity='intensity' or 'amplitude'"))
     quantity = 'amplitude' if raster.quantity == 'display' else raster.quantity
     notes, bands = [_ASSUMED[raster.quantity]] if raster.quantity in _ASSUMED else [], []
     for band in raster.array:
         y = _TO_POWER.get(quantity, np.asarray)(band)
-        n = looks or estimate_enl(y)
-        if looks is None and method != 'boxcar': notes.append(f'{n:.1f} looks estimated')
+        n = looks
+        if looks is None and method not in _BLIND:
+            try: n = estimate_enl(y)
+            except ValueError as e:
+                raise BadInput(Problem(raster.path, '', f'{str(e).split(";")[0]}; {method} needs the number of looks',
+                                       'state looks or enl in the record (sar), or use boxcar or frost')) from None
+            notes.append(f'{n:.1f} looks estimated')
         bands.append(_FROM_POWER.get(quantity, np.asarray)(FILTERS[method](y, n, **kwargs)))
     return replace(raster, array=np.float32(bands), notes=(*raster.notes, f'speckle filtered by {method}', *notes))
 
-# %% ../../nbs/02_speckle.ipynb #1622905d
+# %% ../../nbs/02_speckle.ipynb #d5ef4bef
 def multilook(raster: Raster,
               rows: int,                   # pixels of a block from top to bottom
               columns: int | None = None,  # pixels of a block from left to right; None: as `rows`
@@ -204,6 +210,8 @@ def multilook(raster: Raster,
     bands, height, width = raster.array.shape
     if any(n != int(n) or n < 1 for n in (rows, columns)):
         raise ValueError(f'blocks of {rows}×{columns} pixels; give whole numbers, 1 or more')
+    rows, columns = int(rows), int(columns)
+    if raster.quantity == 'complex': raise ValueError('complex values: take their intensity |z|² first')
     if rows > height or columns > width:
         raise BadInput(Problem(raster.path or 'raster', '', f'{width}×{height} pixels hold no block of {rows} rows and '
                                f'{columns} columns', 'take smaller blocks'))

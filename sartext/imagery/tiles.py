@@ -6,15 +6,14 @@
 __all__ = ['windows', 'cut_box', 'write_tif', 'raster_tags', 'cut_image', 'cut_record', 'write_tiles', 'coarser_record',
            'write_ladder', 'pauli', 'channels', 'composite']
 
-# %% ../../nbs/03_tiles.ipynb #07620bfa
+# %% ../../nbs/03_tiles.ipynb #94f2dd1d
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from ..records import BadInput, Box, Problem, Problems, Record, atomic, below
-from .read import (Raster, _by_rasterio, _damage, _rasterio, image_kind, image_size, open_image,
-                                  read_image)
+from ..records import BadInput, Box, Problem, Problems, Record, atomic, below, map_outline
+from .read import Raster, _by_rasterio, _damage, _rasterio, image_size, open_image, read_image, read_mask
 from .speckle import multilook
 
 # %% ../../nbs/03_tiles.ipynb #6705ec1b
@@ -48,7 +47,7 @@ def _ring_area(ring) -> float:
     x, y = np.asarray(ring, dtype=float).reshape(-1, 2).T
     return abs(float(x@np.roll(y, -1) - y@np.roll(x, -1)))/2
 
-# %% ../../nbs/03_tiles.ipynb #18869016
+# %% ../../nbs/03_tiles.ipynb #5a4f9f60
 def cut_box(box: Box,
             x: float, y: float, w: float, h: float, # the tile, in pixels of the image
             least: float = .5,                      # share of the object's area that must be inside
@@ -64,16 +63,17 @@ def cut_box(box: Box,
         if visible > 0: (left, top), (right, bottom) = np.min(inside, 0).tolist(), np.max(inside, 0).tolist()
     else: visible = (right - left)*(bottom - top)/box.area
     if visible < least or visible <= 0: return None
-    parts = {}
-    if isinstance(rings := box.attributes.get('parts'), list):
-        cut = (_clip([(a - x, b - y) for a, b in ring], w, h) for ring in rings)
-        parts = {'parts': [[list(p) for p in ring] for ring in cut if ring]}
+    moved = map_outline(box, lambda px, py: (px - x, py - y)).attributes      # `rle` is a code of the old pixels
+    attributes = {k: v for k, v in moved.items() if k != 'rle'}
+    if isinstance(rings := attributes.get('parts'), list):
+        cut = (_clip([tuple(p) for p in ring], w, h) for ring in rings)
+        attributes['parts'] = [[list(p) for p in ring] for ring in cut if len(ring) > 2]
     whole = visible > 1 - 1e-6
+    if not whole: attributes['visible'] = round(visible*box.attributes.get('visible', 1), 3)
     return replace(box, x=left, y=top, w=right - left, h=bottom - top, polygon=inside and tuple(map(tuple, inside)),
-                   angle=box.angle if whole else None,
-                   attributes={**box.attributes, **parts, **({} if whole else {'visible': round(visible, 3)})})
+                   angle=box.angle if whole else None, attributes=attributes)
 
-# %% ../../nbs/03_tiles.ipynb #1db6e199
+# %% ../../nbs/03_tiles.ipynb #b88d16e3
 def write_tif(path: str | Path,      # gets a GeoTIFF, whole or not at all
               array: np.ndarray,     # (bands, H, W)
               crs: str | None = None, transform: Sequence[float] | None = None, # where it lies: see `Raster`
@@ -100,31 +100,33 @@ def raster_tags(raster: Raster) -> dict:
                               ('polarisations', ','.join(raster.polarisations or ()))) if v}
 
 def cut_image(path: str | Path, window: tuple[int, int, int, int], out: str | Path) -> Path:
-    "The window (x, y, w, h) of an image file as a file of its own, values as stored; the path written"
+    "The window (x, y, w, h) of an image file, values as stored; `out` without suffix, the path with it is returned"
     x, y, w, h = window; out = Path(out); out.parent.mkdir(parents=True, exist_ok=True)
     if _by_rasterio(path):
         from rasterio.windows import Window
         with _rasterio(path) as f:
             part = Window(x, y, w, h); at = tuple(f.window_transform(part))[:6] if f.crs else None
-            write_tif(out := out.with_suffix('.tif'), f.read(window=part), f.crs, at, f.nodata, f.tags(),
+            write_tif(out := out.with_name(f'{out.name}.tif'), f.read(window=part), f.crs, at, f.nodata, f.tags(),
                       f.descriptions, f.scales, f.offsets)
     else:
         with open_image(path) as image, _damage(path):
             part = image.crop((x, y, x + w, y + h))
-            with atomic(out := out.with_suffix('.png'), 'wb') as f: part.save(f, 'PNG')
+            with atomic(out := out.with_name(f'{out.name}.png'), 'wb') as f: part.save(f, 'PNG')
     return out
 
-# %% ../../nbs/03_tiles.ipynb #90a42e47
+# %% ../../nbs/03_tiles.ipynb #25e2b30d
 def cut_record(record: Record, window: tuple[int, int, int, int], least: float = .5) -> Record:
     "What is known of a window of an image: boxes clipped, texts left behind; paths are those of the whole"
     x, y, w, h = window
     boxes = [b for box in record.boxes if (b := cut_box(box, x, y, w, h, least))]
-    slivers = sum(cut_box(box, x, y, w, h, 0) is not None for box in record.boxes) - len(boxes)
+    slivers = [box for box in record.boxes if cut_box(box, x, y, w, h, 0) and not cut_box(box, x, y, w, h, least)]
+    unsure = {b.category for b in slivers}
     return replace(record, id=f'{record.id}-{x}-{y}', width=w, height=h, boxes=tuple(boxes),
                    scene=record.scene or record.id, split='', captions=(), questions=(), optical_caption='',
-                   extra={**record.extra, **({'cut_objects': slivers} if slivers else {})})
+                   labelled_classes=tuple(c for c in record.labelled_classes if c not in unsure),
+                   extra={**record.extra, **({'cut_objects': len(slivers)} if slivers else {})})
 
-# %% ../../nbs/03_tiles.ipynb #2e6d289e
+# %% ../../nbs/03_tiles.ipynb #512ec9be
 def _on_one_grid(r: Record, images: Path) -> dict[str, str]:
     "The files of a record by what they are, after a look that all have the size of its image"
     files = {'image': r.image, **({'mask': r.mask} if r.mask else {}), **r.partners}
@@ -136,6 +138,13 @@ def _on_one_grid(r: Record, images: Path) -> dict[str, str]:
                 f'{r.width}×{r.height}', 'bring it onto the grid of the image, or leave it out of the record'))
     return files
 
+def _target(out: Path, name: str, end: str, what: str, taken: dict[Path, str]) -> Path:
+    "Where a part of the file `name` goes, without suffix; no two files share one"
+    path = (out/name).with_name(f"{Path(name).stem}{end}{'' if what == 'image' else f'.{what}'}")
+    if taken.setdefault(path, name) != name:
+        raise BadInput(Problem(name, '', f'its parts would be named like those of {taken[path]}', 'rename one of them'))
+    return path
+
 def _filled(path: Path, quantity: str | None) -> float:
     "Share of the pixels that hold data, as `read_image` understands it"
     try: return float(np.isfinite(read_image(path, quantity=quantity).array).all(0).mean())
@@ -143,7 +152,7 @@ def _filled(path: Path, quantity: str | None) -> float:
         if 'no pixel holds a value' in e.problem.reason: return 0.
         raise
 
-# %% ../../nbs/03_tiles.ipynb #da6f15f5
+# %% ../../nbs/03_tiles.ipynb #65893ce1
 def write_tiles(
     records: Iterable[Record],
     images: str | Path,             # folder their paths are relative to
@@ -152,17 +161,19 @@ def write_tiles(
     overlap: int = 0,               # pixels neighbours share at least
     least: float = .5,              # share of an object that must be inside, see `cut_box`
     filled: float = .5,             # share of a tile's pixels that must hold data
+    slivers: bool = False,          # keep tiles that show a piece of an object too small to be counted
     problems: Problems | None = None, # where faults go; default: the first one is raised
 ) -> Iterator[Record]:
     "Cut every image with its mask and partners into tiles below `out`, and yield their records"
-    problems, images, out = Problems() if problems is None else problems, Path(images), Path(out)
+    problems, images, out, taken = Problems() if problems is None else problems, Path(images), Path(out), {}
     for r in records:
         try:
             files = _on_one_grid(r, images)
             for window in windows(r.width, r.height, size, overlap):
                 tile = cut_record(r, window, least)
+                if 'cut_objects' in tile.extra and not slivers: continue
                 at = f'-{window[0]}-{window[1]}'
-                written = {what: cut_image(images/name, window, (out/name).with_name(Path(name).stem + at))
+                written = {what: cut_image(images/name, window, _target(out, name, at, what, taken))
                            for what, name in files.items()}
                 if _filled(written['image'], r.sar.quantity) < filled:
                     for path in written.values(): path.unlink()
@@ -171,7 +182,7 @@ def write_tiles(
                 yield replace(tile, image=paths.pop('image'), mask=paths.pop('mask', None), partners=paths)
         except BadInput as e: problems.add(e.problem.file, e.problem.place, e.problem.reason, e.problem.remedy)
 
-# %% ../../nbs/03_tiles.ipynb #c39ef46c
+# %% ../../nbs/03_tiles.ipynb #c40fc0dc
 def _most(mask: np.ndarray, factor: int) -> np.ndarray:
     "(H/f, W/f) the commonest class of each block; of equals, the smallest number"
     h, w = (n//factor*factor for n in mask.shape)
@@ -187,33 +198,28 @@ def coarser_record(record: Record, factor: int) -> Record:
     def small(box):
         b = cut_box(box, 0, 0, w*f, h*f, least=0)         # what lies in no whole block is gone
         if b is None: return None
-        parts = {k: [[[px/f, py/f] for px, py in ring] for ring in v] for k, v in b.attributes.items() if k == 'parts'}
-        return replace(b, x=b.x/f, y=b.y/f, w=b.w/f, h=b.h/f, attributes={**b.attributes, **parts},
-                       polygon=b.polygon and tuple((px/f, py/f) for px, py in b.polygon))
+        return replace(map_outline(b, lambda px, py: (px/f, py/f)), x=b.x/f, y=b.y/f, w=b.w/f, h=b.h/f)
     sar = record.sar; pitch = sar.pixel_spacing and tuple(s*factor for s in sar.pixel_spacing)
     finest = sar.resolution and tuple(max(r, p) for r, p in zip(sar.resolution, pitch or sar.resolution))
     sar = replace(sar, pixel_spacing=pitch, resolution=finest, looks=None, enl=None) if factor > 1 else sar
     return replace(record, id=f'{record.id}-{factor}x', width=w, height=h, sar=sar, scene=record.scene or record.id,
                    boxes=tuple(filter(None, map(small, record.boxes))), split='', captions=(), questions=())
 
-# %% ../../nbs/03_tiles.ipynb #a9fc8041
-def _small_mask(record: Record, factor: int, images: Path, out: Path) -> str | None:
+# %% ../../nbs/03_tiles.ipynb #0300f647
+def _small_mask(record: Record, factor: int, images: Path, out: Path, taken: dict[Path, str]) -> str | None:
     "Write the coarser mask of a record; its path, None where it has no mask"
     if not record.mask: return None
-    if _by_rasterio(images/record.mask):
-        with _rasterio(images/record.mask) as f: mask = f.read(1)
-    else:
-        with open_image(images/record.mask) as image: mask = np.asarray(image)
-    name = Path(record.mask).with_name(f'{Path(record.mask).stem}-{factor}x.png')
-    (out/name).parent.mkdir(parents=True, exist_ok=True)
-    _save_png(out/name, _most(mask, factor))
-    return name.as_posix()
+    mask, path = _most(read_mask(images/record.mask), factor), _target(out, record.mask, f'-{factor}x', 'mask', taken)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if 0 <= mask.min() and mask.max() < 256: _save_png(path := path.with_name(f'{path.name}.png'), mask.astype('uint8'))
+    else: write_tif(path := path.with_name(f'{path.name}.tif'), mask.astype('int32')[None])
+    return path.relative_to(out).as_posix()
 
 def _save_png(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
     with atomic(path, 'wb') as f: Image.fromarray(pixels).save(f, 'PNG')
 
-# %% ../../nbs/03_tiles.ipynb #349f5309
+# %% ../../nbs/03_tiles.ipynb #5399cc2a
 def write_ladder(
     records: Iterable[Record],
     images: str | Path,                # folder their paths are relative to
@@ -222,22 +228,23 @@ def write_ladder(
     problems: Problems | None = None,  # where faults go; default: the first one is raised
 ) -> Iterator[Record]:
     "Write every image and mask at coarser spacings, and yield their records; partners are left behind"
-    problems, images, out = Problems() if problems is None else problems, Path(images), Path(out)
+    problems, images, out, taken = Problems() if problems is None else problems, Path(images), Path(out), {}
     for r in records:
         try:
+            _on_one_grid(replace(r, partners={}), images)
             raster = read_image(images/r.image, r.sar.quantity, r.sar.normalisation, r.sar.polarisations)
             for factor in factors:
                 low, small = multilook(raster, factor), coarser_record(r, factor)
-                name = Path(r.image).with_name(f'{Path(r.image).stem}-{factor}x')
+                name = _target(out, r.image, f'-{factor}x', 'image', taken).relative_to(out)
                 (out/name).parent.mkdir(parents=True, exist_ok=True)
                 if raster.quantity == 'display':
-                    name = name.with_suffix('.png')
+                    name = name.with_name(f'{name.name}.png')
                     _save_png(out/name, np.rint(np.nan_to_num(low.array)).astype('uint8').transpose(1, 2, 0).squeeze())
                 else:
-                    name = name.with_suffix('.tif')
+                    name = name.with_name(f'{name.name}.tif')
                     write_tif(out/name, low.array, low.crs, low.transform, np.nan, raster_tags(low))
-                yield replace(small, image=name.as_posix(), mask=_small_mask(r, factor, images, out), partners={},
-                              optical_caption='')
+                mask = _small_mask(r, factor, images, out, taken)
+                yield replace(small, image=name.as_posix(), mask=mask, partners={}, optical_caption='')
         except BadInput as e: problems.add(e.problem.file, e.problem.place, e.problem.reason, e.problem.remedy)
 
 # %% ../../nbs/03_tiles.ipynb #bf876d7c

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'MASK_SLOTS', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask', 'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #f8cc3a4c
+# %% ../../nbs/14_segmentation.ipynb #9cb9aa23
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..records import BadInput, Caption, Fact, Problems, Record, rng_for
-from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image
-from ..sources.masks import read_mask
+from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
 from .words import (CELLS, NOUNS, and_list, article, cover_words, number_word, percent_words,
                                    place, plural, spoken)
