@@ -282,3 +282,16 @@ def test_a_page_shows_what_was_narrated(world, route, figures):
     told, page = [json.loads(line) for line in (world/'p.jsonl').read_text().splitlines()], (world/'page.html').read_text()
     assert 'page: page.html' in r.stdout and page.count('data:image/png;base64,') == len(told) == 4 and figures in page
     assert all(html.escape(c['text']) in page for t in told for c in t['captions'])
+
+def test_build_filters_speckle(world):
+    said_by('narrate', '--images', 'world', '--annotations', 'world/annotations.json', '--out', 'plain.jsonl', cwd=world)
+    said_by('build', '--records', 'plain.jsonl', '--out', 'smooth', '--speckle', 'frost', cwd=world)
+    assert json.loads((world/'smooth/manifest.json').read_text())['parameters']['speckle'] == 'frost'
+    assert 'refined-lee' in said_by('build', '--records', 'plain.jsonl', '--out', 'no', '--speckle', 'median', cwd=world, code=2)
+
+def test_catalogue_and_fetch(tmp_path):
+    names = [d['name'] for d in json.loads(said_by('catalogue', '--task', 'captioning', '--json', cwd=tmp_path))]
+    assert {'SAR-TEXT', 'SARLANG-1M', 'RSICD'} <= set(names)
+    told = said_by('fetch', 'HRSID', cwd=tmp_path, code=1)
+    assert 'licence' in told and 'must be fetched by hand' in told and 'https://' in told and not (tmp_path/'data').exists()
+    assert 'HRSID' in said_by('fetch', 'HRSDI', cwd=tmp_path, code=1)
