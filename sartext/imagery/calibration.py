@@ -13,9 +13,10 @@ import numpy as np
 from ..records import NORMALISATIONS, Sar
 from .read import Raster, _bad
 
-# %% ../../nbs/02_calibration.ipynb #db55f4e3
+# %% ../../nbs/02_calibration.ipynb #6ec5fab9
 _TO_POWER = {'db': lambda a: 10**(np.asarray(a, dtype=float)/10), 'amplitude': np.square, 'dn': np.square}
-_FROM_POWER = {'db': lambda a: 10*np.log10(np.maximum(a, 1e-30)), 'amplitude': np.sqrt, 'dn': np.sqrt}
+def _root(power): return np.sqrt(np.maximum(power, 0))      # rounding can leave a hair below 0
+_FROM_POWER = {'db': lambda a: 10*np.log10(np.maximum(a, 1e-30)), 'amplitude': _root, 'dn': _root}
 
 # %% ../../nbs/02_calibration.ipynb #b9d9f95e
 _ON_BETA = {'beta0': np.ones_like, 'sigma0': np.sin, 'gamma0': np.tan}  # what beta0 is multiplied with, of the angle

@@ -358,8 +358,9 @@ def read_mask(path: str | Path) -> np.ndarray:  # (H, W) int64
             'read the folder with read_masks, which converts it')
     return pixels
 
-# %% ../../nbs/01_read.ipynb #a095d3d8
-COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#F0E442', '#D55E00', '#CC79A7', '#0072B2')
+# %% ../../nbs/01_read.ipynb #92932fad
+COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#F0E442', '#D55E00', '#CC79A7', '#0072B2',     # Okabe and Ito, then Tol
+           '#999999', '#882255', '#44AA99', '#DDCC77', '#332288', '#AA4499', '#117733', '#88CCEE', '#661100')
 
 def _draw_boxes(ax, boxes, colour_of):
     from matplotlib.patches import Polygon, Rectangle
@@ -384,7 +385,7 @@ def _draw_mask(ax, mask, classes):
     ax.imshow(over, interpolation='nearest')
     return used
 
-# %% ../../nbs/01_read.ipynb #67134b1d
+# %% ../../nbs/01_read.ipynb #77bd0802
 def plot(
     image: np.ndarray | Raster | str | Path, # (H, W) or (H, W, 3) uint8, a raster, or a file
     boxes: Sequence[Box] = (),               # drawn with their categories
@@ -403,7 +404,8 @@ def plot(
     ax.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
     legend = {} if mask is None else _draw_mask(ax, mask, mask_classes)
     categories = sorted({b.category for b in boxes})
-    legend |= _draw_boxes(ax, boxes, {c: COLOURS[i % len(COLOURS)] for i, c in enumerate(categories)})
+    free = [c for c in COLOURS if c not in legend.values()] or COLOURS      # no box in the colour of a class
+    legend |= _draw_boxes(ax, boxes, {c: free[i % len(free)] for i, c in enumerate(categories)})
     if legend:
         ax.legend(handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=n) for n, c in legend.items()], fontsize=6,
                   loc='upper left', bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, handlelength=1)

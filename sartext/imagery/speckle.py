@@ -80,7 +80,7 @@ def estimate_enl(intensity: np.ndarray,   # (H, W); NaN: no data
     if use.sum() < 100: raise ValueError(f'{use.sum()} windows hold data; too few for an ENL, pass the number of looks')
     return float(np.exp(_mode(np.log(mean[use]**2/variance[use]))))
 
-# %% ../../nbs/02_speckle.ipynb #ae85f56a
+# %% ../../nbs/02_speckle.ipynb #349b59fe
 def boxcar(intensity: np.ndarray, looks: float | None = None, size: int = 7) -> np.ndarray:
     "The mean over the window; `looks` is not needed"
     return _hole(local_statistics(intensity, size)[0], intensity)
@@ -92,7 +92,7 @@ def _hole(x: np.ndarray, like: np.ndarray) -> np.ndarray:
 def _mmse(y: np.ndarray, mean: np.ndarray, variance: np.ndarray, looks: float) -> np.ndarray:
     "Lee's estimate from the statistics of a window"
     signal = (variance - mean**2/looks)/(1 + 1/looks)
-    b = np.clip(signal/np.maximum(variance, 1e-300), 0, 1)
+    b = np.clip(np.divide(signal, variance, out=np.zeros_like(signal), where=variance > 0), 0, 1)
     return mean + b*(y - mean)
 
 def lee(intensity: np.ndarray,  # (H, W), linear; NaN: no data
