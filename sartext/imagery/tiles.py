@@ -6,9 +6,9 @@
 __all__ = ['windows', 'cut_box', 'write_tif', 'raster_tags', 'cut_image', 'cut_record', 'write_tiles', 'coarser_record',
            'write_ladder', 'pauli', 'channels', 'composite']
 
-# %% ../../nbs/03_tiles.ipynb #94f2dd1d
+# %% ../../nbs/03_tiles.ipynb #9b9d0324
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -152,7 +152,14 @@ def _filled(path: Path, quantity: str | None) -> float:
         if 'no pixel holds a value' in e.problem.reason: return 0.
         raise
 
-# %% ../../nbs/03_tiles.ipynb #65893ce1
+# %% ../../nbs/03_tiles.ipynb #3b902181
+def _for_each(records: Iterable[Record], problems: Problems | None, make: Callable) -> Iterator[Record]:
+    "What `make` yields for each record; a record it refuses is a problem, and the next one goes on"
+    problems = Problems() if problems is None else problems
+    for r in records:
+        try: yield from make(r)
+        except BadInput as e: problems.add(e.problem.file, e.problem.place, e.problem.reason, e.problem.remedy)
+
 def write_tiles(
     records: Iterable[Record],
     images: str | Path,             # folder their paths are relative to
@@ -165,22 +172,21 @@ def write_tiles(
     problems: Problems | None = None, # where faults go; default: the first one is raised
 ) -> Iterator[Record]:
     "Cut every image with its mask and partners into tiles below `out`, and yield their records"
-    problems, images, out, taken = Problems() if problems is None else problems, Path(images), Path(out), {}
-    for r in records:
-        try:
-            files = _on_one_grid(r, images)
-            for window in windows(r.width, r.height, size, overlap):
-                tile = cut_record(r, window, least)
-                if 'cut_objects' in tile.extra and not slivers: continue
-                at = f'-{window[0]}-{window[1]}'
-                written = {what: cut_image(images/name, window, _target(out, name, at, what, taken))
-                           for what, name in files.items()}
-                if _filled(written['image'], r.sar.quantity) < filled:
-                    for path in written.values(): path.unlink()
-                    continue
-                paths = {what: path.relative_to(out).as_posix() for what, path in written.items()}
-                yield replace(tile, image=paths.pop('image'), mask=paths.pop('mask', None), partners=paths)
-        except BadInput as e: problems.add(e.problem.file, e.problem.place, e.problem.reason, e.problem.remedy)
+    images, out, taken = Path(images), Path(out), {}
+    def cut(r):
+        files = _on_one_grid(r, images)
+        for window in windows(r.width, r.height, size, overlap):
+            tile = cut_record(r, window, least)
+            if 'cut_objects' in tile.extra and not slivers: continue
+            at = f'-{window[0]}-{window[1]}'
+            written = {what: cut_image(images/name, window, _target(out, name, at, what, taken))
+                       for what, name in files.items()}
+            if _filled(written['image'], r.sar.quantity) < filled:
+                for path in written.values(): path.unlink()
+                continue
+            paths = {what: path.relative_to(out).as_posix() for what, path in written.items()}
+            yield replace(tile, image=paths.pop('image'), mask=paths.pop('mask', None), partners=paths)
+    return _for_each(records, problems, cut)
 
 # %% ../../nbs/03_tiles.ipynb #c40fc0dc
 def _most(mask: np.ndarray, factor: int) -> np.ndarray:
@@ -219,7 +225,7 @@ def _save_png(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
     with atomic(path, 'wb') as f: Image.fromarray(pixels).save(f, 'PNG')
 
-# %% ../../nbs/03_tiles.ipynb #5399cc2a
+# %% ../../nbs/03_tiles.ipynb #1c423c5e
 def write_ladder(
     records: Iterable[Record],
     images: str | Path,                # folder their paths are relative to
@@ -228,24 +234,23 @@ def write_ladder(
     problems: Problems | None = None,  # where faults go; default: the first one is raised
 ) -> Iterator[Record]:
     "Write every image and mask at coarser spacings, and yield their records; partners are left behind"
-    problems, images, out, taken = Problems() if problems is None else problems, Path(images), Path(out), {}
-    for r in records:
-        try:
-            _on_one_grid(replace(r, partners={}), images)
-            raster = read_image(images/r.image, r.sar.quantity, r.sar.normalisation, r.sar.polarisations)
-            for factor in factors:
-                low, small = multilook(raster, factor), coarser_record(r, factor)
-                name = _target(out, r.image, f'-{factor}x', 'image', taken).relative_to(out)
-                (out/name).parent.mkdir(parents=True, exist_ok=True)
-                if raster.quantity == 'display':
-                    name = name.with_name(f'{name.name}.png')
-                    _save_png(out/name, np.rint(np.nan_to_num(low.array)).astype('uint8').transpose(1, 2, 0).squeeze())
-                else:
-                    name = name.with_name(f'{name.name}.tif')
-                    write_tif(out/name, low.array, low.crs, low.transform, np.nan, raster_tags(low))
-                mask = _small_mask(r, factor, images, out, taken)
-                yield replace(small, image=name.as_posix(), mask=mask, partners={}, optical_caption='')
-        except BadInput as e: problems.add(e.problem.file, e.problem.place, e.problem.reason, e.problem.remedy)
+    images, out, taken = Path(images), Path(out), {}
+    def coarsen(r):
+        _on_one_grid(replace(r, partners={}), images)
+        raster = read_image(images/r.image, r.sar.quantity, r.sar.normalisation, r.sar.polarisations)
+        for factor in factors:
+            low, small = multilook(raster, factor), coarser_record(r, factor)
+            name = _target(out, r.image, f'-{factor}x', 'image', taken).relative_to(out)
+            (out/name).parent.mkdir(parents=True, exist_ok=True)
+            if raster.quantity == 'display':
+                name = name.with_name(f'{name.name}.png')
+                _save_png(out/name, np.rint(np.nan_to_num(low.array)).astype('uint8').transpose(1, 2, 0).squeeze())
+            else:
+                name = name.with_name(f'{name.name}.tif')
+                write_tif(out/name, low.array, low.crs, low.transform, np.nan, raster_tags(low))
+            mask = _small_mask(r, factor, images, out, taken)
+            yield replace(small, image=name.as_posix(), mask=mask, partners={}, optical_caption='')
+    return _for_each(records, problems, coarsen)
 
 # %% ../../nbs/03_tiles.ipynb #bf876d7c
 def pauli(hh: np.ndarray, vv: np.ndarray, hv: np.ndarray, # complex scattering amplitudes, (H, W)
