@@ -158,3 +158,28 @@ def test_optical_pictures_are_opened_safely(tmp_path):
         rasterio.open(tmp_path/'big.tif', 'w', driver='GTiff', width=30000, height=30000, count=3, dtype='uint8', tiled=True, sparse_ok=True, compress='deflate').close()
     assert splits.rgb_image(tmp_path/'f.tif').shape == (9, 12, 3)
     with pytest.raises(BadInput, match='too large|more than'): splits.rgb_image(tmp_path/'big.tif')
+
+@needs_ssdd
+def test_turned_and_re_encoded_copies_are_caught(ssdd, tmp_path):
+    "A copy mirrored or turned and saved anew as JPEG of another quality, planted in another split"
+    records, prints, _ = ssdd
+    ways = [np.fliplr, np.flipud, np.transpose, np.rot90, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 3), lambda a: np.rot90(a.T, 2)]
+    planted, found = [], {}
+    for k, r in enumerate(records[::13]):
+        a = ways[k % len(ways)](np.asarray(Image.open(SSDD/r.image if (SSDD/r.image).exists() else SSDD/'JPEGImages'/r.image).convert('L')))
+        Image.fromarray(np.ascontiguousarray(a)).save(tmp_path/f'c{k}.jpg', quality=60)
+        planted.append(Record(f'copy-{k}', f'c{k}.jpg', *a.shape[::-1], split='test'))
+        found[planted[-1].image] = splits.fingerprint(tmp_path/f'c{k}.jpg')
+    mixed = [replace(r, split='train') for r in records] + planted
+    caught = {i for g in splits.leakage(mixed, SSDD, prints | found) for i in g.ids}
+    share = sum(p.id in caught for p in planted)/len(planted)
+    print(f'{share:.1%} of {len(planted)}')
+    assert share > .95
+    alone = splits.duplicate_groups(records, SSDD, prints)
+    assert sum(len(g.ids) for g in alone) < 90                        # and no others are merged for it
+
+def test_turns_are_a_group():
+    "Turning all eight views of a hash again gives the same eight"
+    raw = np.random.default_rng(0).integers(0, 256, (5, 32), dtype='uint8')
+    def all_of(r): return sorted(v.tobytes() for v in splits.turns(r))
+    for view in splits.turns(raw): assert all_of(view) == all_of(raw)
