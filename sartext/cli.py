@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'Speckle', 'Modality', 'Split', 'Plans', 'World', 'Size', 'Seed',
            'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app', 'evaluate', 'main', 'simulate',
-           'narrate', 'rewrite', 'check', 'build', 'list_data', 'fetch_data', 'train', 'retrieval', 'reproduce',
-           'experiments']
+           'narrate', 'rewrite', 'check', 'build', 'leaks', 'list_data', 'fetch_data', 'train', 'retrieval',
+           'reproduce', 'experiments']
 
-# %% ../nbs/62_cli.ipynb #dafdcf46
-import json, os, re, sys
+# %% ../nbs/62_cli.ipynb #fc976798
+import csv, json, os, re, sys
 from collections import Counter
 from dataclasses import asdict, replace
 from enum import Enum
@@ -368,6 +368,34 @@ def build(
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     print(f"{', '.join(found)}: {out}")
+
+# %% ../nbs/62_cli.ipynb #a72dc6ea
+@app.command()
+def leaks(
+    records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with splits.')],
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
+    out: Annotated[Path | None, typer.Option(help='CSV file for every group: splits, why, ids.')] = None,
+    workers: Workers = 1,
+    on_error: Faults = OnError.stop,
+):
+    "Which copies, turned copies, look-alikes and scenes straddle a given split."
+    from sartext.dataset.splits import fingerprints, leak_table, leakage, shared_texts
+    from sartext.records import images_of, read_records
+    problems, root = Problems(on_error.value), images_of(records) if images is None else images
+    found = list(read_records(records, problems))
+    if not any(r.split for r in found):
+        raise BadInput(Problem(str(records), '', 'its records have no split', 'draw one: sartext build'))
+    groups = leakage(found, root, fingerprints(found, root, workers, problems))
+    _tell(problems)
+    for splits, why, n, held in leak_table(groups): print(f'{splits}: {_of(n, "group")}, {_of(held, "record")} ({why})')
+    for split, (n, of) in shared_texts(found).items():
+        print(f'{split}: {n} of {_of(of, "caption")} ({n/of:.0%}) stand word for word in train')
+    if out:
+        with atomic(out) as f:
+            rows = csv.writer(f, lineterminator='\n'); rows.writerow(('splits', 'why', 'ids'))
+            rows.writerows((' '.join(g.splits), ' '.join(g.why), ' '.join(g.ids)) for g in groups)
+    print(f'{_of(len(groups), "group")} of {len(found):,} records on both sides' + (f': {out}' if out else ''))
+    if groups: raise typer.Exit(1)
 
 # %% ../nbs/62_cli.ipynb #30d0512b
 @app.command('catalogue')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NEAR', 'SIDE', 'TURNED', 'SPLITS', 'FRACTIONS', 'rgb_image', 'picture', 'perceptual_hash', 'Fingerprint',
            'fingerprint', 'pictures_of', 'spread', 'reason', 'fingerprints', 'turns', 'near_pairs', 'Group',
-           'connected', 'duplicate_groups', 'leakage', 'draw_split', 'assign_splits']
+           'connected', 'duplicate_groups', 'leakage', 'shared_texts', 'leak_table', 'draw_split', 'assign_splits']
 
 # %% ../../nbs/20_splits.ipynb #59cab0ea
 import hashlib, math, os, threading, time
@@ -258,6 +258,23 @@ def leakage(records: Iterable[Record], images: str | Path, prints: dict[str, Fin
     "The groups whose records are in more than one split; empty where nothing leaks. `how` goes to `duplicate_groups`"
     return [g for g in duplicate_groups(records, images, prints, **how) if len(g.splits) > 1]
 
+# %% ../../nbs/20_splits.ipynb #2d46f4c8
+def shared_texts(records: Iterable[Record]) -> dict[str, tuple[int, int]]:  # split → (captions also in train, captions)
+    "How many captions of val and test stand word for word in train"
+    said = defaultdict(Counter)
+    for r in records: said[r.split].update(c.text for c in r.captions if c.text)
+    return {s: (sum(n for t, n in said[s].items() if t in said['train']), said[s].total())
+            for s in ('val', 'test') if said[s]}
+
+# %% ../../nbs/20_splits.ipynb #a0fc6198
+def leak_table(groups: Iterable[Group]) -> list[tuple[str, str, int, int]]: # (splits, why, groups, records), most first
+    "Groups that straddle the splits, counted by the splits and by what ties them together"
+    found, held = Counter(), Counter()
+    for g in groups:
+        key = ' and '.join(g.splits), ', '.join(g.why)
+        found[key] += 1; held[key] += len(g.ids)
+    return [(*key, n, held[key]) for key, n in sorted(found.items(), key=lambda kn: (-kn[1], kn[0]))]
+
 # %% ../../nbs/20_splits.ipynb #a3ee8037
 SPLITS = ('train', 'val', 'test')
 FRACTIONS = (.8, .1, .1)
@@ -283,6 +300,20 @@ def _fill(free: dict[str, str], groups: dict[str, list[Record]], taken: Counter,
         if donors: free = {**free, min(donors, key=lambda k: (size[k], seed_for(seed, 'fill', k), k)): split}
     return free
 
+# %% ../../nbs/20_splits.ipynb #f0d3d42c
+def _dealt(groups: dict[str, list[Record]], fractions, seed) -> dict[str, str]:
+    "Group → split, in the asked shares within each source and class"
+    if len(fractions) != 3: return {k: draw_split(k, fractions, seed) for k in groups}       # says what is wrong
+    held = {k: {b.category for r in g for b in r.boxes} for k, g in groups.items()}
+    common, given, seen = Counter(c for cs in held.values() for c in cs), Counter(), 0
+    def stratum(k): return min(r.source for r in groups[k]), min(((common[c], c) for c in held[k]), default=(0, ''))
+    res = {}
+    for k in sorted(groups, key=lambda k: (stratum(k), seed_for(seed, 'split', k), k)):
+        seen += len(groups[k])
+        res[k] = max(SPLITS, key=lambda s: fractions[SPLITS.index(s)]*seen - given[s])
+        given[res[k]] += len(groups[k])
+    return res
+
 # %% ../../nbs/20_splits.ipynb #91f4a762
 def _given(part: list[Record], why, on_leak: str, problems: Problems) -> tuple[str, list[Record]]:
     "The split the group `part` came with ('' where none), and its records that stay"
@@ -296,7 +327,7 @@ def _given(part: list[Record], why, on_leak: str, problems: Problems) -> tuple[s
                  "correct the split, drop it, or pass on_leak='move'")
     return split, [r for r in part if r.split in ('', split)]
 
-# %% ../../nbs/20_splits.ipynb #4ee255cc
+# %% ../../nbs/20_splits.ipynb #6d9a36c7
 def assign_splits(
     records: Iterable[Record],
     images: str | Path,                 # the folder the records' paths start from
@@ -307,6 +338,7 @@ def assign_splits(
     prints: dict[str, Fingerprint] | None = None,   # `fingerprints(records, images)` where they are at hand
     threshold: int | None = NEAR,       # bits of 256 up to which pictures are look-alikes; None: exact copies only
     workers: int = 1,
+    stratify: bool = False,             # the shares hold within each source and class; a set that grows is dealt anew
 ) -> list[Record]:
     "`records`, in their order, each with a split that no duplicate, look-alike, scene or partner of it is outside of"
     if on_leak not in ('refuse', 'move'): raise ValueError(f"on_leak is {on_leak!r}; give 'refuse' or 'move'")
@@ -321,6 +353,7 @@ def assign_splits(
         groups[key] = kept
         if split: fixed[key] = split
     free = {k: draw_split(k, fractions, seed) for k in groups if k not in fixed}
+    if stratify: free = _dealt({k: groups[k] for k in free}, fractions, seed)
     chosen = fixed | _fill(free, groups, Counter(fixed.values()), fractions, seed)
     split_of = {r.id: chosen[k] for k, g in groups.items() for r in g}
     return [replace(r, split=split_of[r.id]) for r in records if r.id in stay]
