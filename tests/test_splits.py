@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from sartext.dataset import splits
-from sartext.records import BadInput, Problems, Record
+from sartext.records import BadInput, Box, Problems, Record
 
 root = Path(__file__).parent.parent
 SSDD = Path(os.environ.get('SARTEXT_DATA', root/'../shared/data'))/'ssdd'
@@ -183,3 +183,31 @@ def test_turns_are_a_group():
     raw = np.random.default_rng(0).integers(0, 256, (5, 32), dtype='uint8')
     def all_of(r): return sorted(v.tobytes() for v in splits.turns(r))
     for view in splits.turns(raw): assert all_of(view) == all_of(raw)
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from('ab'), st.sampled_from(['ship', 'harbor', 'bridge']), st.sampled_from(['', 's1', 's2', 's3'])), min_size=60, max_size=200))
+def test_dealt_shares_hold_within_every_source_and_class(kinds):
+    "Within one group of what was asked, in each stratum and over all; no scene on both sides"
+    records = [Record(f'r{k}', f'r{k}.png', 9, 9, source=a, scene=s and f'{a}{c}{s}', boxes=(Box(c, 1, 1, 3, 3),)) for k, (a, c, s) in enumerate(kinds)]
+    split = splits.assign_splits(records, '.', prints={}, stratify=True)
+    assert splits.leakage(split, '.', prints={}) == []
+    alone = [r for r in split if not r.scene]
+    largest = max(Counter(r.scene or r.id for r in split).values())
+    total = Counter(r.split for r in split)
+    for s, share in zip(splits.SPLITS, splits.FRACTIONS): assert abs(total[s] - share*len(split)) <= 2*largest
+    for key in {(r.source, r.boxes[0].category) for r in alone}:
+        own = [r for r in split if (r.source, r.boxes[0].category) == key]
+        for s, share in zip(splits.SPLITS, splits.FRACTIONS):
+            assert abs(sum(r.split == s for r in own) - share*len(own)) <= 2*largest + 1, (key, s)
+
+@needs_ssdd
+def test_the_published_split_of_ssdd_leaks_ten_groups(ssdd):
+    "Names that end in 1 or 9 are its test set: ten groups of the same bytes, and our own split has none"
+    from sartext.dataset.splits import leak_table
+    records, prints, _ = ssdd
+    published = [replace(r, split='test' if r.id[-1] in '19' else 'train') for r in records]
+    rows = leak_table(splits.leakage(published, SSDD, prints, threshold=None))
+    print(rows)
+    assert sum(n for *_, n, _ in rows) == 10
+    ours = splits.assign_splits(records, SSDD, prints=prints)
+    assert leak_table(splits.leakage(ours, SSDD, prints)) == []
