@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import root
 from sartext.narrate.facts import box_facts, mask_facts
-from sartext.narrate.questions import (APPLICATIONS, FORMS, Scene, _cover_list, _cover_main, _direction, _name, _possible, abstract, ask, ask_all, balance, class_shares,
-                                       part_of, tally)
-from sartext.narrate.words import CELLS, COVERS, NOUNS, ancestors, forbidden, nameable
+from sartext.narrate.questions import (APPLICATIONS, FORMS, GENERIC, Scene, _cover_list, _cover_main, _direction, _name, _possible, abstract, ask, ask_all, balance, class_shares, kinds_of,
+                                       one_sided, part_of, tally)
+from sartext.narrate.words import CELLS, COVERS, NOUNS, ancestors, forbidden, nameable, spoken
 from sartext.records import Box, Caption, Fact, Record, Sar, from_dict, rng_for, to_json
 
 SARDET = ('ship', 'aircraft', 'car', 'tank', 'bridge', 'harbor')
@@ -30,6 +30,50 @@ def drawn(i, kinds=3, most=9, labelled=SARDET):
 @pytest.fixture(scope='module')
 def asked(): return list(ask_all(map(drawn, range(600)), per_application=3))
 
+def one_class(shown=1.):
+    "A set that labels ships only, like SSDD; a share of its pictures shows some"
+    def only_ships(i):
+        record = drawn(i, labelled=('ship',))
+        return replace(record, boxes=tuple(replace(b, category='ship') for b in record.boxes) if i < shown*400 else ())
+    return [only_ships(i) for i in range(400)]
+
+def test_a_set_of_one_class_is_asked_what_has_both_answers():
+    "Where every picture shows the one labelled class, no question is asked that can only be answered yes"
+    answers, forms = {}, Counter()
+    for record in ask_all(one_class(), per_application=4):
+        for q in record.questions:
+            forms[form_of(q)] += 1
+            if q.answer in ('yes', 'no'): answers.setdefault(q.application, Counter())[q.answer] += 1
+    assert not {'presence', 'is predominant', 'is target', 'either', 'both', 'region is'} & {*forms}, forms
+    assert {'object identification', 'region referring', 'object positioning', 'others'} == {*answers}
+    assert all(min(c.values()) > .4*sum(c.values()) > 60 for c in answers.values()), answers
+    assert forms['presence there'] > 800 and forms['region holds'] > 200
+
+def test_one_class_that_is_not_always_there_is_asked_for():
+    records = one_class(.6); shares = class_shares(records)
+    counts = Counter(q.answer for r in ask_all(records, shares=shares, per_application=4) for q in r.questions if form_of(q) == 'presence')
+    assert .4 < shares['ship'] < .7 and min(counts['yes'], counts['no']) > 100, counts
+    assert not [q for r in ask_all(records, per_application=4) for q in r.questions if form_of(q) == 'presence']     # nobody said that some are empty
+
+@pytest.mark.parametrize('written', [(name,) for name in NOUNS if name not in GENERIC] + [(n,) for n in ('T72', '船', '2S1', 'a{b}[c]', 'Lava Field')])
+def test_a_choice_holds_the_answer_as_it_is_written(written):
+    "Whatever is offered, the answer is one of the words offered, whole and unchanged: an exact comparison can score it"
+    others = [n for n in ('ship', 'bridge', 'car', 'oil tank') if not {*kinds_of(n)} & {*kinds_of(written[0])} - {'object'}]
+    record = Record(written[0], 'r.png', 512, 512, labelled_classes=(*written, *others), boxes=tuple(
+        Box(written[0], 40 + 90*i, 30 + 80*i, 60, 20) for i in range(3)))
+    seen = Counter()
+    for q in (q for i in range(6) for q in ask(record, seed=i, per_application=12).questions):
+        form = form_of(q); seen[form] += 1
+        if form in ('either', 'region either'):
+            offered = {n: spoken(_name(n, None)) for n in (_name(written[0], None), *map(_name, others, [None]*9))}
+            said = [n for n, w in offered.items() if re.search(rf'(?<![\w-]){re.escape(w)}(?![\w-])', q.question)]
+            assert q.answer in said and len(said) == 2, (q, said)
+        elif form in ('options', 'target options', 'shape', 'shape there', 'arranged'):
+            offered = re.split(', | or ', re.search(r'([^:?.]*)[?.]$', q.question)[1].strip())
+            if ':' in q.question: assert q.answer in offered, q
+            assert q.answer in re.split(r', | or |: |[?.]| ', q.question) or q.answer in offered, q
+    assert seen['either'] > 3 and seen['region either'] > 10 and seen['options'] > 5, seen
+
 def test_every_fact_is_one_of_the_picture(asked):
     "Evidence is what `box_facts` states; a region and a half of the picture are held against the boxes"
     halves = {'left half': lambda b: b.x + b.w <= 256, 'right half': lambda b: b.x >= 256,
@@ -43,7 +87,12 @@ def test_every_fact_is_one_of_the_picture(asked):
                 if f.value in halves: assert f.number == sum(map(halves[f.value], same)), (q, f)
                 else:
                     assert f.kind == 'position' and (m := re.fullmatch(r'\[(\d+), (\d+), (\d+), (\d+)\]', f.value)), (q, f)
-                    assert any(max(abs(a - int(v)) for a, v in zip((b.x, b.y, b.w, b.h), m.groups())) <= 1 for b in same), (q, f)
+                    if f.number == 0:
+                        x, y, w, h = map(int, m.groups())
+                        assert x + w <= 512 and y + h <= 400 and not [b for b in same if b.x < x + w and x < b.x + b.w and b.y < y + h and y < b.y + b.h], (q, f)
+                    else: assert any(max(abs(a - int(v)) for a, v in zip((b.x, b.y, b.w, b.h), m.groups())) <= 1 for b in same), (q, f)
+
+def names_of(record): return [_name(b.category, None) for b in record.boxes]
 
 def wanted(q, record):
     "The answer worked out again from the boxes and the type alone, where the type says enough; else None"
@@ -59,6 +108,7 @@ def wanted(q, record):
             'more than': lambda: yes[n[0] > number], 'fewer than': lambda: yes[n[0] < number],
             'exactly': lambda: yes[n[0] == number], 'either': lambda: names[0] if n[0] else names[1],
             'predominant': lambda: max(count, key=count.get), 'most common': lambda: max(count, key=count.get),
+            'target': lambda: names_of(record)[0], 'is target': lambda: yes[names == names_of(record)],
             'is predominant': lambda: yes[2*n[0] > len(record.boxes)]}.get(form_of, lambda: None)()
 
 def test_answers_are_true(asked):
@@ -68,6 +118,17 @@ def test_answers_are_true(asked):
             if (answer := wanted(q, record)) is not None:
                 assert q.answer == answer, (q, record.boxes); checked[part_of(q)] += 1
     assert checked['object identification'] > 1500 and checked['instance counting'] > 800 and checked['reasoning'] > 400, checked
+
+def test_one_object_is_a_target_and_several_are_objects(asked):
+    "Nobody is asked what most of the objects are where there is one, or for 'the target' where there are several"
+    seen = Counter()
+    for record in asked:
+        for q in record.questions:
+            if q.application != 'object classification': continue
+            assert ('target' in form_of(q)) == (len(record.boxes) == 1), q
+            if len(record.boxes) == 1: assert not re.search(r'\b(objects|most|mostly|mainly|predominant)\b', q.question), q
+            seen[form_of(q)] += 1
+    assert min(seen[f] for f in ('target', 'target options', 'is target', 'predominant', 'options', 'is predominant')) > 10, seen
 
 def test_answers_are_canonical(asked):
     for record in asked:
@@ -245,5 +306,21 @@ def test_crowds_allow_no_question_on_all_objects():
         Box('ship', 9, 9, 20, 9), Box('ship', 99, 9, 20, 9), Box('bridge', 9, 99, 20, 9), Box('car', 200, 200, 90, 90, attributes={'iscrowd': 1})))
     for i in range(60):
         for q in ask(record, seed=i, per_application=5).questions:
-            assert form_of(q) not in ('kinds', 'predominant', 'target', 'options', 'is predominant', 'most common'), q
+            assert form_of(q) not in ('kinds', 'predominant', 'target', 'options', 'is predominant', 'target options', 'is target', 'most common'), q
             assert not {'car', 'vehicle'} & {f.subject for f in q.facts}, q
+
+def test_a_chip_is_not_asked_for_places():
+    "In an image cut around its one target that target is at the center: nothing to ask"
+    chip = Record('c', 'c.png', 100, 100, labelled_classes=('ship', 'car'), boxes=(Box('ship', 40, 44, 20, 10),))
+    assert not ask(chip, per_application=20, applications=('object positioning',)).questions
+    wide = replace(chip, width=400, height=400, boxes=(Box('ship', 190, 194, 20, 10),))       # an open scene may have it there too
+    assert ask(wide, per_application=20, applications=('object positioning',)).questions
+
+def test_one_sided_applications_are_named():
+    counts = Counter()
+    for _ in tally(ask_all(one_class()), counts): pass
+    lines = one_sided(counts)
+    assert [line.split(': ')[0] for line in lines] == ['object classification'] and lines[0].endswith("answers are 'ship'"), lines
+    several = [drawn(i) for i in range(400)]; counts = Counter()
+    for _ in tally(ask_all(several), counts): pass
+    assert one_sided(counts) == []

@@ -4,20 +4,20 @@
 
 # %% auto #0
 __all__ = ['APPLICATIONS', 'SARLANG', 'OTHERS', 'FORMS', 'ALSO', 'GENERIC', 'MARGIN', 'PER_IMAGE', 'abstract', 'kinds_of',
-           'copied', 'Scene', 'region', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares', 'balance']
+           'copied', 'Found', 'Scene', 'region', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares', 'balance',
+           'one_sided']
 
-# %% ../../nbs/17_questions.ipynb #57f2fb5e
-import re
+# %% ../../nbs/17_questions.ipynb #8b919929
+import itertools, math, re
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import accumulate
 
 from ..records import Box, Fact, Question, Record, rng_for
-from .facts import _arrays, _axis as _long_side, _groupings, _is_close, countable, things
+from .facts import Thing, _arrays, _axis as _long_side, _groupings, _is_close, countable
 from .words import (CELLS, COVER_WORDS, COVERS, NOUNS, ancestors, and_list, article, category, cell,
-                                   cover, cover_words, extent, nameable, number_word, place, plural, spoken)
+                                   cover, cover_words, extent, is_chip, nameable, number_word, place, plural, spoken)
 from ..sources.masks import UNLABELLED
 
 # %% ../../nbs/17_questions.ipynb #f036bceb
@@ -49,7 +49,7 @@ Describe the content of the image in several sentences.
 Tell me everything that can be seen in this SAR image.
 ''')
 
-# %% ../../nbs/17_questions.ipynb #3a6dcf87
+# %% ../../nbs/17_questions.ipynb #f89c0e33
 _IDENTIFY |= _table('''
 object identification: presence
 Is there {a} in the image?
@@ -67,6 +67,14 @@ Do any {many} appear in the image?
 Would you say that there is {a} in this image?
 Please check whether the image contains {a}. Answer yes or no.
 
+object identification: presence there
+Can you find {a} {at}?
+Is at least one {one} visible {at}?
+Would you say that there is {a} {at}?
+Are any {many} visible {at}?
+Does any {one} appear {at}?
+Please check whether there is {a} {at}. Answer yes or no.
+
 object identification: kinds
 Which categories of objects are in the image?
 What categories of objects are visible?
@@ -82,7 +90,7 @@ Which of the two is in the image: {a} or {a2}?
 Does the image show {a} or {a2}?
 What is in the image, {a} or {a2}?
 Is it {a} or {a2} that can be seen in the image?
-Which can be found in the image: {many} or {many2}?
+Which can be found in the image: {a} or {a2}?
 Only one of these is in the image: {one} or {one2}. Which one?
 
 object identification: both
@@ -92,7 +100,7 @@ Can {many} and also {many2} be seen in the image?
 Do {many} and {many2} appear together in the image?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #93e5b7de
+# %% ../../nbs/17_questions.ipynb #cf430069
 _COUNT = _table('''
 object classification: predominant
 What is the predominant category in the image?
@@ -113,6 +121,18 @@ Classify the target in this SAR image.
 What type of object has been imaged here?
 Which object is this image of?
 Identify the target in the image.
+
+object classification: target options
+What is the target in the image: {options}?
+Which of these is the target in the image: {options}?
+Classify the target as one of these: {options}.
+What has been imaged here: {options}?
+
+object classification: is target
+Is the target in the image {a}?
+Would you classify the target as {a}?
+Is this an image of {a}?
+Is it {a} that has been imaged here?
 
 object classification: options
 Which category does the image mainly show: {options}?
@@ -162,7 +182,7 @@ What is the number of {many} and {many2} together?
 Count the {many} and the {many2}: how many are there in all?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #229f8d37
+# %% ../../nbs/17_questions.ipynb #a465ee8f
 _PLACE = _table('''
 region referring: region
 What is the object in the region {box}?
@@ -190,7 +210,13 @@ Is the object in the region {box} {a}?
 Is it {a} that lies in the area {box}?
 Does the box {box} contain {a}?
 Does the region {box} show {a}?
+
+region referring: region holds
 Is there {a} in the region {box}?
+Does the region {box} contain any {many}?
+Is any {one} inside the box {box}?
+Are there any {many} in the area {box}?
+Can {a} be found in the region {box}?
 ''')
 
 # %% ../../nbs/17_questions.ipynb #ef76280f
@@ -235,7 +261,7 @@ Is {a} located {at}?
 Do any {many} lie {at}?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #1ea234aa
+# %% ../../nbs/17_questions.ipynb #4e0aaddc
 _OTHERS = _table('''
 shape: shape
 Is the {one} wide, tall or square in the image?
@@ -250,13 +276,13 @@ What is the shape of the {one} in the region {box}: wide, tall or square?
 How is the object in {box} shaped: wide, tall or square?
 
 direction: direction
-How is the long side of the {one} oriented: horizontal, vertical, rising or falling to the right?
-In which direction does the {one} point: horizontal, vertical, rising or falling to the right?
-What is the direction of the {one} in the image: horizontal, vertical, rising or falling to the right?
+Seen from left to right, how does the long side of the {one} run: horizontal, vertical, rising or falling?
+How is the {one} oriented, seen from left to right: horizontal, vertical, rising or falling?
+What is the direction of the {one} in the image, from left to right: horizontal, vertical, rising or falling?
 
 direction: direction there
-How is the object in the region {box} oriented: horizontal, vertical, rising or falling to the right?
-In which direction does the {one} in {box} point: horizontal, vertical, rising or falling to the right?
+How is the object in {box} oriented, seen from left to right: horizontal, vertical, rising or falling?
+Seen from left to right, how does the {one} in {box} lie: horizontal, vertical, rising or falling?
 
 direction: looking
 To which side did the radar look, left or right?
@@ -302,12 +328,12 @@ Which part of the image holds most of the {cover}?
 In which part of the image can most of the {cover} be found?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #fb03d3de
+# %% ../../nbs/17_questions.ipynb #39bd4bb7
 _OTHERS |= _table('''
 pattern: arranged
-How are the {many} arranged: in a row, in a cluster or spread out?
+Which word describes the arrangement of the {many}: row, cluster or spread?
 What pattern do the {many} form: row, cluster or spread?
-Do the {many} form a row or a cluster, or are they spread out?
+How would you call the pattern of the {many}: row, cluster or spread?
 
 pattern: in a row
 Are the {many} arranged in a row?
@@ -488,7 +514,7 @@ def _half(b: Box, record: Record) -> set[str]:
     elif b.y + b.h <= y: held.add('top')
     return held
 
-# %% ../../nbs/17_questions.ipynb #099de825
+# %% ../../nbs/17_questions.ipynb #3b91a9d2
 @lru_cache(4096)
 def _name(written: str, spacing: float | None) -> str:
     "What `box_facts` calls a thing: its canonical name, as exact as the spacing allows"
@@ -499,32 +525,54 @@ def copied(record: Record, **changes) -> Record:
     new = object.__new__(Record); vars(new).update(vars(record), **changes)
     return new
 
-@lru_cache(8)
-def _has(kinds: bool, several: bool, facts: bool) -> frozenset[str]:
-    "What a picture has that some forms need"
-    return frozenset({'', 'kinds' if kinds else '', 'several' if several else '', 'facts' if facts else ''})
+def _others(record: Record, facts: tuple[Fact, ...]) -> tuple[str, ...]:
+    "What beside counts some forms need, as far as a picture has it"
+    turned = any([b.angle is not None for b in record.boxes])
+    told = record.sar.orbit_state or record.sar.observation_direction
+    if not (turned or told or facts or record.captions): return ()
+    return tuple(k for k, v in dict(turned=turned, told=told, facts=facts, captions=record.captions).items() if v)
 
-# %% ../../nbs/17_questions.ipynb #8f269601
+@lru_cache(4096)
+def _stock(counts: tuple[tuple[str, int], ...], closed: tuple[str, ...], known: tuple[str, ...],
+           whole: bool, other: tuple[str, ...]) -> dict:
+    "What follows from the counts alone, as attributes of a `Scene`; pictures with the same counts share it"
+    n, (names, absent) = dict(counts), _known(known, closed)
+    names = tuple([o for o in names if o in n])
+    sure, total = [o for o in names if o in closed], sum(n.values())      # of these all there are are annotated
+    alone, several = [o for o in names if n[o] == 1], [o for o in names if n[o] > 1]
+    has = {'': True, 'kinds': len(names) > 1, 'alone': alone, 'several': several,
+           'one class': len(closed) == 1, 'one object': total == 1, 'objects': total > 1}
+    most = next((o for o in names if 2*n[o] > total), None) if whole else None
+    return dict(n=n, total=total, present=tuple(n), closed=closed, names=names, absent=absent, sure=sure, alone=alone,
+                several=several, whole=whole, predominant=most, counts=tuple([_count(o, k) for o, k in counts]),
+                askable=sum([n[o] for o in names]), finds={},
+                has=frozenset([k for k, v in has.items() if v] + [*other]))
+
+# %% ../../nbs/17_questions.ipynb #da0c8460
+_NUMBERS = itertools.count()
+
+class Found(tuple):
+    "What a form finds in many pictures alike; it has a number, by which the questions made of it are kept"
+    def __init__(self, _): self.number = next(_NUMBERS)
+
 class Scene:
     "One picture as the forms see it: its boxes by name, what can be asked, and a generator of choices"
     def __init__(self, record: Record, r: Callable[[], float], facts: Iterable[Fact] = (),
                  shares: tuple[tuple[str, float], ...] = ()):
-        spacing, crowds, masked = record.spacing, set(), set()
-        if any([b.attributes.get('iscrowd') for b in record.boxes]):
+        spacing, by, crowds, masked = record.spacing, {}, set(), set()
+        if any([b.attributes and b.attributes.get('iscrowd') for b in record.boxes]):
             crowds = {_name(b.category, spacing) for b in record.boxes}
             record = countable(record)                      # nobody knows how many of the others there are
             crowds -= {_name(b.category, spacing) for b in record.boxes}
         self.record, self.r, self.shares, self.extra = record, r, shares, tuple(facts or ())
+        self.sar = record.modality == 'sar'
         if self.extra: masked = {f.subject for f in self.extra if f.kind == 'presence' and f.value is True}
-        self.by = by = {}
         for b in record.boxes: by.setdefault(_name(b.category, spacing), []).append(b)
-        self.present, self.n, self._cells = tuple(sorted(by)), len(record.boxes), {}
-        self.regions, self.odds = {}, None
-        self.closed = _closed(record.labelled_classes, spacing)
-        known = tuple(sorted({*by, *crowds, *masked})) if crowds or masked else self.present
-        names, self.absent = _known(known, self.closed)
-        self.names, self.all = tuple([n for n in names if n in by]), not crowds     # `all`: every object is known
-        self.has = _has(len(self.names) > 1, self.n > len(self.present), bool(self.extra))
+        counts = tuple(sorted([(name, len(same)) for name, same in by.items()]))
+        known = tuple(sorted({*by, *crowds, *masked})) if crowds or masked else tuple([name for name, _ in counts])
+        self.__dict__.update(_stock(counts, _closed(record.labelled_classes, spacing), known, not crowds,
+                                    _others(record, self.extra)))
+        self.by, self.odds, self._cells, self._clear, self._regions = by, None, {}, {}, {}
 
     def pick(self, items): return items[int(self.r()*len(items))]
     def two(self, items) -> tuple:
@@ -532,29 +580,38 @@ class Scene:
         i, step = int(self.r()*len(items)), 1 + int(self.r()*(len(items) - 1))
         return items[i], items[(i + step) % len(items)]
     def coin(self) -> bool: return self.r() < .5
-    def count(self, name) -> Fact: return _count(name, len(self.by.get(name, ())))
-    def sure(self) -> list[str]: return [n for n in self.names if n in self.closed]     # all there are are annotated
+    def count(self, name) -> Fact: return _count(name, self.n.get(name, 0))
     def where(self, b: Box) -> str: return cell(b.x + b.w/2, b.y + b.h/2, self.record.width, self.record.height)
-    def counts(self) -> tuple[Fact, ...]: return tuple([self.count(n) for n in self.present])
+    def kept(self, key, make: Callable[[], tuple]) -> Found:
+        "What hangs on the counts alone: made once for all pictures with the same counts"
+        if (found := self.finds.get(key)) is None: found = self.finds[key] = Found(make())
+        return found
 
-    def cells(self, name) -> dict[str, int]:
-        "How many of a category in each cell"
-        if name not in self._cells:
-            count = self._cells[name] = {}
-            w, h = self.record.width, self.record.height
-            for b in self.by[name]: c = cell(b.x + b.w/2, b.y + b.h/2, w, h); count[c] = count.get(c, 0) + 1
-        return self._cells[name]
-    def places(self, name) -> tuple[Fact, ...]:
-        "The position facts of a category, as `box_facts` states them"
-        return tuple([_place(name, c, k) for c, k in self.cells(name).items()])
+# %% ../../nbs/17_questions.ipynb #0cc1b195
+def _cells(s: Scene, name: str) -> dict[str, int]:
+    "How many of a category in each cell"
+    if (count := s._cells.get(name)) is None:
+        count, w, h = s._cells.setdefault(name, {}), s.record.width, s.record.height
+        for b in s.by[name]: c = cell(b.x + b.w/2, b.y + b.h/2, w, h); count[c] = count.get(c, 0) + 1
+    return count
 
-# %% ../../nbs/17_questions.ipynb #276cdaf9
+def _places(s: Scene, name: str) -> tuple[Fact, ...]:
+    "The position facts of a category, as `box_facts` states them"
+    return tuple([_place(name, c, k) for c, k in _cells(s, name).items()])
+
+def _clear(s: Scene, name: str) -> list[str | None]:
+    "The clear cell of each box of a category, None for one on a line"
+    if (cells := s._clear.get(name)) is None:
+        cells = s._clear[name] = [_clear_cell(b, s.record) for b in s.by[name]]
+    return cells
+
+# %% ../../nbs/17_questions.ipynb #243ebe08
 @lru_cache(32_768)
 def _odds(absent: tuple[str, ...], shares: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
     "Cumulative odds of absent classes: p/(1−p) for a share p, which evens out yes and no class by class"
     p = dict(shares)
     odds = [min(p.get(n, 0.), .99) + 1e-6 for n in absent]
-    return tuple(accumulate(o/(1 - o) for o in odds))
+    return tuple(itertools.accumulate(o/(1 - o) for o in odds))
 
 def _absent_one(s: Scene) -> str:
     "An absent class; by its odds where shares are known"
@@ -563,140 +620,162 @@ def _absent_one(s: Scene) -> str:
     odds = s.odds
     return s.absent[min(bisect(odds, s.r()*odds[-1]), len(odds) - 1)]
 
+@lru_cache(4096)
+def _called(name: str) -> list[str]:
+    "What a thing may be asked for as: a T72 is a military vehicle and a vehicle"
+    return [a for a in ancestors(name) if a not in GENERIC]
+
+@lru_cache(32_768)
+def _by_counts(names: tuple[str, ...], answer: str, *counts: tuple[str, int]) -> Found:
+    "An answer that rests on a few counts"
+    return Found((names, None, answer, tuple([_count(*c) for c in counts])))
+
+def _two_sided(s) -> bool:
+    "Whether 'Is there …?' has both answers in this set: not if it labels one class and shows it in every picture"
+    return len(s.closed) > 1 or len(s.closed) == 1 and .05 < dict(s.shares).get(s.closed[0], 0) < .95
+
 def _presence(s):
+    if not _two_sided(s): return None
     wanted = s.r() < .5
-    if s.absent and (not wanted or not s.names):
-        return (name := _absent_one(s),), None, 'no', (_count(name, 0),)
+    if s.absent and (not wanted or not s.names): return _by_counts((name := _absent_one(s),), 'no', (name, 0))
     if not s.names: return None
     name = s.pick(s.names)
-    kin = [a for a in ancestors(name) if a not in GENERIC]       # a T72 is a military vehicle and a vehicle
-    asked = name if s.r() < .7 else s.pick(kin)
-    return (asked,), None, 'yes', (s.count(name),)
+    asked = name if s.r() < .7 else s.pick(_called(name))
+    return _by_counts((asked,), 'yes', (name, s.n[name]))
 
 def _kinds(s):
-    if not s.all or not s.names or s.names != s.present: return None
-    return (), None, ', '.join(s.names), s.counts()
+    if not s.whole or not s.names or s.names != s.present: return None
+    return s.kept('kinds', lambda: ((), None, ', '.join(s.names), s.counts))
 
-# %% ../../nbs/17_questions.ipynb #7b61bab9
+# %% ../../nbs/17_questions.ipynb #66b1ed04
 def _either(s):
     if not s.names or not s.absent: return None
     there, gone = s.pick(s.names), _absent_one(s)
-    return (there, gone) if s.coin() else (gone, there), None, there, (s.count(there), s.count(gone))
+    return _by_counts((there, gone) if s.coin() else (gone, there), there, (there, s.n[there]), (gone, 0))
+
+def _pair(s, pair: tuple[str, str], answer: str) -> Found:
+    return _by_counts(pair, answer, *[(n, s.n.get(n, 0)) for n in pair])
 
 def _both(s):
     if len(s.names) < 2: return None                             # with one kind only "no" could be the answer
     if s.coin(): pair, answer = s.two(s.names), 'yes'
     elif s.absent: pair, answer = (s.pick(s.names), _absent_one(s)), 'no'
     else: return None
-    if s.coin(): pair = pair[::-1]
-    return pair, None, answer, tuple([s.count(n) for n in pair])
+    return _pair(s, pair[::-1] if s.coin() else pair, answer)
 
-def _predominant_name(s) -> str | None:
-    "The category that more than half of all objects belong to"
-    return next((n for n in s.names if 2*len(s.by[n]) > s.n), None) if s.all else None
-
-# %% ../../nbs/17_questions.ipynb #7e25c657
+# %% ../../nbs/17_questions.ipynb #b30bb9ad
 def _predominant(s):
-    name = _predominant_name(s)
-    return name and ((), None, name, s.counts())
+    return s.predominant and s.kept('predominant', lambda: ((), None, s.predominant, s.counts))
 
-def _target(s): return _predominant(s) if s.n == 1 else None
+def _target(s): return _predominant(s)                           # of one object nobody asks what most objects are
+def _target_options(s): return _options(s)
+def _is_target(s): return _is_predominant(s)
 
 def _options(s):
-    name = _predominant_name(s)
-    if not name or not s.absent: return None
-    others = sorted(s.absent, key=lambda _: s.r())[:1 + int(3*s.r())]
-    options = sorted([name, *others], key=lambda _: s.r())
-    return (), {'options': and_list(options, 'or')}, name, (*s.counts(), *[s.count(o) for o in others])
+    if not s.predominant or not s.absent: return None
+    r = s.r
+    others = sorted(s.absent, key=lambda _: r())[:1 + int(3*r())]
+    options = sorted([s.predominant, *others], key=lambda _: r())
+    facts = *s.counts, *[_count(o, 0) for o in others]
+    return (), {'options': and_list(options, 'or')}, s.predominant, facts
 
 def _is_predominant(s):
-    name = _predominant_name(s)
-    if not name or name not in s.closed: return None
-    if s.coin() and s.absent: return ((other := _absent_one(s)),), None, 'no', (*s.counts(), s.count(other))
-    return (name,), None, 'yes', s.counts()
+    if not (name := s.predominant) or name not in s.closed: return None
+    if not _two_sided(s): return None
+    if s.coin() and s.absent:
+        other = _absent_one(s)
+        return s.kept(('not predominant', other), lambda: ((other,), None, 'no', (*s.counts, _count(other, 0))))
+    return s.kept('is predominant', lambda: ((name,), None, 'yes', s.counts))
 
 def _how_many(s):
     if s.absent and (not s.names or s.r() < .1): name = _absent_one(s)
     elif s.names: name = s.pick(s.names)
     else: return None
-    return (name,), None, str(len(s.by.get(name, ()))), (s.count(name),)
+    return _by_counts((name,), str(n := s.n.get(name, 0)), (name, n))
 
 def _together(s):
-    if len(s.names) < 2: return None
-    pair = s.two(s.names)
-    return pair, None, str(sum(len(s.by[n]) for n in pair)), tuple([s.count(n) for n in pair])
+    return _pair(s, pair := s.two(s.names), str(s.n[pair[0]] + s.n[pair[1]])) if len(s.names) > 1 else None
 
-# %% ../../nbs/17_questions.ipynb #cb20edf0
+# %% ../../nbs/17_questions.ipynb #8e2d69ff
 @lru_cache(256)
 def _block(left: int, right: int, top: int, bottom: int) -> frozenset[str]:
     "The cells between two columns and two rows"
     return frozenset([CELLS[3*j + i] for j in range(top, bottom + 1) for i in range(left, right + 1)])
 
-def _touched(boxes: Iterable[Box], record: Record) -> set[str]:
+def _touched(boxes: Iterable[Box], record: Record) -> frozenset[str]:
     "The cells that boxes reach into"
-    touched, w, h = set(), record.width/3, record.height/3
-    for b in boxes:
-        touched |= _block(int(b.x//w) if b.x > 0 else 0, min(int((b.x + b.w)//w), 2),
-                          int(b.y//h) if b.y > 0 else 0, min(int((b.y + b.h)//h), 2))
-    return touched
+    w, h = record.width/3, record.height/3
+    blocks = [_block(int(b.x//w) if b.x > 0 else 0, min(int((b.x + b.w)//w), 2),
+                     int(b.y//h) if b.y > 0 else 0, min(int((b.y + b.h)//h), 2)) for b in boxes]
+    return blocks[0] if len(blocks) == 1 else frozenset().union(*blocks)
+
+@lru_cache(1024)
+def _without(touched: frozenset[str]) -> list[str]: return [c for c in CELLS if c not in touched]
 
 def _free(boxes: list[Box], record: Record) -> list[str]:
     "The cells that no box reaches into"
-    touched = _touched(boxes, record)
-    return [c for c in CELLS if c not in touched]
+    return _without(_touched(boxes, record))
 
 def _majority(items: list):
     "What more than half of the items are; None where nothing is"
     return next((c for c in {*items} if c is not None and 2*items.count(c) > len(items)), None)
 
-def _at(s, where: str) -> dict: return {'at': place(where, s.pick(('at', 'part', 'upper')), 'the image')}
+@lru_cache(256)
+def _at_words(where: str, style: str) -> str: return place(where, style, 'the image')
+def _at(s, where: str) -> dict: return {'at': _at_words(where, s.pick(('at', 'part', 'upper')))}
+
+def _cut_out(s) -> bool:
+    "Whether the image is a chip cut around its one target, which therefore is at the center"
+    r = s.record
+    return s.total == 1 and is_chip(r.width, r.height, [(b.x, b.y, b.w, b.h) for b in r.boxes])
 
 def _where_one(s):
-    alone = [n for n in s.names if len(s.by[n]) == 1]
-    if not alone or not (where := _clear_cell(s.by[name := s.pick(alone)][0], s.record)): return None
-    return (name,), None, where, s.places(name)
+    if not s.alone or _cut_out(s) or not (where := _clear(s, name := s.pick(s.alone))[0]): return None
+    return _one_place(name, where)
+
+@lru_cache(16_384)
+def _one_place(name: str, where: str) -> Found: return Found(((name,), None, where, (_place(name, where, 1),)))
 
 def _where_most(s):
-    several = [n for n in s.names if len(s.by[n]) > 1]
-    if not several: return None
-    same = s.by[name := s.pick(several)]
-    where = _majority([_clear_cell(t, s.record) for t in same])
-    return where and ((name,), None, where, s.places(name))
+    if not s.several: return None
+    where = _majority(_clear(s, name := s.pick(s.several)))
+    return where and ((name,), None, where, _places(s, name))
 
 def _there(s):
-    if not (sure := s.sure()): return None
-    same = s.by[name := s.pick(sure)]
-    if not (cells := [c for b in same if (c := _clear_cell(b, s.record))]): return None
+    if not s.sure or _cut_out(s): return None
+    name = s.pick(s.sure)
     answer = 'yes' if s.coin() else 'no'
-    if answer == 'no' and not (cells := _free(same, s.record)): return None
-    return (name,), _at(s, s.pick(cells)), answer, s.places(name)
+    cells = [c for c in _clear(s, name) if c]
+    if not cells or answer == 'no' and not (cells := _free(s.by[name], s.record)): return None
+    return (name,), _at(s, s.pick(cells)), answer, _places(s, name)
 
-# %% ../../nbs/17_questions.ipynb #bb940ca1
+def _presence_there(s): return _there(s)
+
+# %% ../../nbs/17_questions.ipynb #1bf708f6
 def _thirds(s, along: str, words: tuple[str, str, str]):
     "Which third holds most of a category of two or more"
-    several = [n for n in s.names if len(s.by[n]) > 1]
-    if not several: return None
-    same = s.by[name := s.pick(several)]
+    if not s.several: return None
+    same = s.by[name := s.pick(s.several)]
     if along == 'x': third = _majority([_third(b.x + b.w/2, s.record.width) for b in same])
     else: third = _majority([_third(b.y + b.h/2, s.record.height) for b in same])
-    return None if third is None else ((name,), None, words[third], s.places(name))
+    return None if third is None else ((name,), None, words[third], _places(s, name))
 
 def _column(s): return _thirds(s, 'x', ('left', 'center', 'right'))
 def _row(s): return _thirds(s, 'y', ('top', 'center', 'bottom'))
 
 def _how_many_there(s):
-    sure = [n for n in s.sure() if len(s.by[n]) > 1]
+    sure = [n for n in s.sure if s.n[n] > 1]
     if not sure: return None
     same = s.by[name := s.pick(sure)]
-    lies = [_clear_cell(t, s.record) for t in same]
+    lies = _clear(s, name)
     doubtful = _touched([b for b, c in zip(same, lies) if not c], s.record) if None in lies else ()
     cells = [c for c in dict.fromkeys(lies) if c and c not in doubtful]
     if not cells: return None
     free = _free(same, s.record)
     where = s.pick(free) if free and s.r() < .15 else s.pick(cells)
-    return (name,), _at(s, where), str(lies.count(where)), s.places(name)
+    return (name,), _at(s, where), str(lies.count(where)), _places(s, name)
 
-# %% ../../nbs/17_questions.ipynb #f84504c6
+# %% ../../nbs/17_questions.ipynb #04790f1f
 def region(box: Box, width: int, height: int) -> str:
     "'[x, y, w, h]' in whole pixels, at least one each way and inside the picture"
     x, y = round(box.x), round(box.y)
@@ -710,48 +789,64 @@ def _overlap(a: Box, b: Box) -> float:
     w, h = min(a.x + a.w, b.x + b.w) - max(a.x, b.x), min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
     return 0. if w <= 0 or h <= 0 else w*h/(a.w*a.h + b.w*b.h - w*h)
 
-def _one_of(s) -> tuple[str, Box, dict] | None:
-    "Name and box of any object that can be told from the others by its region, and the slot that names the region"
+def _one_of(s) -> tuple[str, Box, dict, Fact] | None:
+    "Any object that can be told from the others by its region: name, box, the slot for the region, and a fact of it"
     if not s.names: return None
-    at = int(s.r()*sum([len(s.by[n]) for n in s.names]))         # every object is as likely
-    if at not in s.regions: s.regions[at] = _told_apart(s, at)
-    return s.regions[at]
+    at = int(s.r()*s.askable)                                    # every object is as likely
+    if at not in s._regions: s._regions[at] = _told_apart(s, at)
+    return s._regions[at]
 
-def _told_apart(s, at: int) -> tuple[str, Box, dict] | None:
+def _told_apart(s, at: int) -> tuple[str, Box, dict, Fact] | None:
     "Object `at` of those that can be asked about; None where one of another name covers about the same place"
     for name in s.names:
-        if at < len(s.by[name]): break
-        at -= len(s.by[name])
+        if at < s.n[name]: break
+        at -= s.n[name]
     b = s.by[name][at]
-    if any([_overlap(b, o) > .4 for other in s.present if other != name for o in s.by[other]]): return None
-    return name, b, {'box': region(b, s.record.width, s.record.height)}
+    if len(s.by) > 1 and any([_overlap(b, o) > .4 for other in s.present if other != name for o in s.by[other]]):
+        return None
+    where = region(b, s.record.width, s.record.height)
+    return name, b, {'box': where}, Fact('position', name, where, 1)
 
-# %% ../../nbs/17_questions.ipynb #c7035cd1
+# %% ../../nbs/17_questions.ipynb #2fed948b
 def _region(s):
     if not (found := _one_of(s)): return None
-    name, _, slots = found
-    return (), slots, name, (Fact('position', name, slots['box'], 1),)
+    name, _, slots, proof = found
+    return (), slots, name, (proof,)
 
 def _region_either(s):
     if not s.absent or not (found := _one_of(s)): return None
-    (name, _, slots), other = found, _absent_one(s)
-    pair = (name, other) if s.coin() else (other, name)
-    return pair, slots, name, (Fact('position', name, slots['box'], 1), s.count(other))
+    (name, _, slots, proof), other = found, _absent_one(s)
+    return (name, other) if s.coin() else (other, name), slots, name, (proof, _count(other, 0))
 
 def _region_is(s):
     if not s.absent or not (found := _one_of(s)): return None
-    name, _, slots = found
-    proof = Fact('position', name, slots['box'], 1)
+    name, _, slots, proof = found
     if s.coin(): return (name,), slots, 'yes', (proof,)
-    return ((other := _absent_one(s)),), slots, 'no', (proof, s.count(other))
+    return ((other := _absent_one(s)),), slots, 'no', (proof, _count(other, 0))
 
-# %% ../../nbs/17_questions.ipynb #cf92fa68
+def _empty(s, name: str, w: int, h: int) -> str | None:
+    "A region of a given size that no box of a category reaches into"
+    for _ in range(5):
+        x, y = int(s.r()*(s.record.width - w + 1)), int(s.r()*(s.record.height - h + 1))
+        if all([b.x > x + w or b.x + b.w < x or b.y > y + h or b.y + b.h < y for b in s.by[name]]):
+            return f'[{x}, {y}, {w}, {h}]'
+    return None
+
+def _region_holds(s):
+    if not (found := _one_of(s)) or found[0] not in s.closed: return None
+    name, b, slots, proof = found
+    if s.coin(): return (name,), slots, 'yes', (proof,)
+    *_, w, h = map(int, re.findall(r'\d+', slots['box']))        # as large as the object, so the size tells nothing
+    where = _empty(s, name, w, h)
+    return where and ((name,), {'box': where}, 'no', (Fact('position', name, where, 0),))
+
+# %% ../../nbs/17_questions.ipynb #579c3da3
 def _extent(box: Box) -> str | None:
     "'wide', 'tall' or 'square'; None near the limits"
     ratio = box.w/box.h
     return 'wide' if ratio > 1.65 else 'tall' if ratio < .6 else 'square' if .8 <= ratio <= 1.25 else None
 
-def _shape_of(s, name, b, slots):
+def _shape_of(s, name, b, slots, *_):
     if not (answer := _extent(b)): return None
     said, where = extent(b.w, b.h), s.where(b)
     same = sum([extent(o.w, o.h) == said for o in s.by[name] if s.where(o) == where])
@@ -759,13 +854,12 @@ def _shape_of(s, name, b, slots):
 
 def _alone(s) -> tuple[str, Box, None] | None:
     "Name and box of an object that is the only one of its category"
-    alone = [n for n in s.names if len(s.by[n]) == 1]
-    return ((name := s.pick(alone)), s.by[name][0], None) if alone else None
+    return ((name := s.pick(s.alone)), s.by[name][0], None) if s.alone else None
 
 def _shape(s): return _shape_of(s, *found) if (found := _alone(s)) else None
-def _shape_there(s): return _shape_of(s, *found) if s.n > 1 and (found := _one_of(s)) else None
+def _shape_there(s): return _shape_of(s, *found) if s.total > 1 and (found := _one_of(s)) else None
 
-# %% ../../nbs/17_questions.ipynb #ecd4979e
+# %% ../../nbs/17_questions.ipynb #f6168260
 def _axis(box: Box) -> str | None:
     "How the long side of a rotated box lies in the picture; None where it is not known or not clear"
     if box.angle is None or not box.polygon or len(box.polygon) != 4: return None
@@ -776,14 +870,14 @@ def _axis(box: Box) -> str | None:
     return ('horizontal' if a <= 8 or a >= 172 else 'vertical' if 82 <= a <= 98 else
             'falling' if 20 <= a <= 70 else 'rising' if 110 <= a <= 160 else None)
 
-def _axis_of(s, name, b, slots):
+def _axis_of(s, name, b, slots, *_):
     if not (answer := _axis(b)) or not (said := _long_side(b)): return None     # `said`: 'gently rising'
     where = s.where(b)
     same = sum([_long_side(o) == said for o in s.by[name] if s.where(o) == where])
     return (name,), slots, answer, (_fact('size', name, said, same, where=where),)
 
 def _direction(s): return _axis_of(s, *found) if (found := _alone(s)) else None
-def _direction_there(s): return _axis_of(s, *found) if s.n > 1 and (found := _one_of(s)) else None
+def _direction_there(s): return _axis_of(s, *found) if s.total > 1 and (found := _one_of(s)) else None
 
 def _told(s, key: str, allowed: tuple[str, str]):
     value = getattr(s.record.sar, key)
@@ -862,29 +956,42 @@ def _cover_where(s):
     name, where, f = s.pick(known)
     return (name,), None, where.value, (where, f)
 
-# %% ../../nbs/17_questions.ipynb #46d5c365
+# %% ../../nbs/17_questions.ipynb #c0136bd8
+def _hang_together(boxes: list[Box], limit: float) -> bool:
+    "Whether boxes make one group, as `facts._is_close` has it; a few in plain Python take a tenth of the time"
+    todo, left = boxes[:1], boxes[1:]
+    while todo and left:
+        a, rest = todo.pop(), []
+        for b in left:
+            x, y = max(b.x - a.x - a.w, a.x - b.x - b.w, 0), max(b.y - a.y - a.h, a.y - b.y - b.h, 0)
+            near = math.hypot(x, y) < min(limit, max(a.w, a.h) + max(b.w, b.h))
+            (todo if near else rest).append(b)
+        left = rest
+    return not left
+
 def _possible(boxes: list[Box], record: Record, cells: Mapping[str, int]) -> set[str]:
     "Which of the patterns all boxes together may make; a first look, so rather too many"
     n, found = len(boxes), set()
-    if n >= 5 and len(cells) >= 5: found.add('spread')
     x, y = [b.x + b.w/2 for b in boxes], [b.y + b.h/2 for b in boxes]
     if n >= 4 and (max(x) - min(x))*(max(y) - min(y)) <= record.width*record.height/4: found.add('cluster')
     def farthest(i): return max(range(n), key=lambda j: (x[j] - x[i])**2 + (y[j] - y[i])**2)
     a = farthest(0); b = farthest(a)
     dx, dy = x[b] - x[a], y[b] - y[a]
     if all([abs((x[j] - x[a])*dy - (y[j] - y[a])*dx) <= .25*(dx*dx + dy*dy) for j in range(n)]): found.add('row')
+    if found and n <= 30 and not _hang_together(boxes, (record.width + record.height)/8): found.clear()
+    if n >= 5 and len(cells) >= 5: found.add('spread')
     return found
 
-# %% ../../nbs/17_questions.ipynb #d4c521cd
+# %% ../../nbs/17_questions.ipynb #21c11155
 def _pattern(s, least: int = 3) -> tuple[str, set[str]] | None:
     "A category with enough objects, and the patterns they may make"
-    several = [n for n in s.sure() if len(s.by[n]) >= least]
-    return ((name := s.pick(several)), _possible(s.by[name], s.record, s.cells(name))) if several else None
+    several = [n for n in s.sure if s.n[n] >= least]
+    return ((name := s.pick(several)), _possible(s.by[name], s.record, _cells(s, name))) if several else None
 
 def _patterns(s, name) -> dict[str, Fact]:
     "Row, cluster and spread among the boxes of a category, as `box_facts` states them; costs more than all the rest"
-    same = copied(s.record, boxes=tuple(s.by[name]))
-    found = dict.fromkeys(_groupings(same, name, things(same), (same.width + same.height)/8))
+    same = [Thing(name, s.where(b), None, None, '', b) for b in s.by[name]]      # no size is asked for
+    found = dict.fromkeys(_groupings(s.record, name, same, (s.record.width + s.record.height)/8))
     return {f.value: f for f in found if f.value in ('row', 'cluster', 'spread')}
 
 def _arranged(s):
@@ -899,52 +1006,53 @@ def _all_in(s, kind: str, least: int):
     name, facts = found[0], _patterns(s, found[0])
     if f := facts.get(kind):
         return ((name,), None, 'yes', (s.count(name), f)) if f.number == len(s.by[name]) else None
-    return (name,), None, 'no', (s.count(name), *s.places(name), *facts.values())
+    return (name,), None, 'no', (s.count(name), *_places(s, name), *facts.values())
 
 def _in_a_row(s): return _all_in(s, 'row', 3)
 def _in_a_cluster(s): return _all_in(s, 'cluster', 4)
 
-# %% ../../nbs/17_questions.ipynb #1fe42298
+# %% ../../nbs/17_questions.ipynb #b1d30766
 def _more(s):
-    sure = s.sure()
+    sure = s.sure
     if not sure or len(sure) + len(s.absent) < 2: return None
     if len(sure) > 1 and s.r() < .8: pair = s.two(sure)
     elif s.absent: pair = s.pick(sure), _absent_one(s)
     else: return None
-    a, b = (len(s.by.get(n, ())) for n in pair)
+    a, b = (s.n.get(n, 0) for n in pair)
     if a == b: return None
     wanted = s.coin()
-    if (a > b) != wanted: pair = pair[::-1]
-    return pair, None, 'yes' if wanted else 'no', tuple([s.count(n) for n in pair])
+    return _pair(s, pair if (a > b) == wanted else pair[::-1], 'yes' if wanted else 'no')
 
 def _same_number(s):
-    if len(sure := s.sure()) < 2: return None
-    a, b = pair = s.two(sure)
-    return pair, None, 'yes' if len(s.by[a]) == len(s.by[b]) else 'no', (s.count(a), s.count(b))
+    if len(s.sure) < 2: return None
+    a, b = pair = s.two(s.sure)
+    return _pair(s, pair, 'yes' if s.n[a] == s.n[b] else 'no')
 
 def _difference(s):
-    if len(sure := s.sure()) < 2: return None
-    a, b = sorted(s.two(sure), key=lambda n: -len(s.by[n]))
-    more = len(s.by[a]) - len(s.by[b])
-    return ((a, b), None, str(more), (s.count(a), s.count(b))) if more else None
+    if len(s.sure) < 2: return None
+    a, b = sorted(s.two(s.sure), key=lambda n: -s.n[n])
+    return _pair(s, (a, b), str(more)) if (more := s.n[a] - s.n[b]) else None
 
-# %% ../../nbs/17_questions.ipynb #631bfc12
+# %% ../../nbs/17_questions.ipynb #2ae857ae
+@lru_cache(16_384)
+def _limited(name: str, have: int, n: int, answer: str) -> Found:
+    return Found(((name,), {'n': n}, answer, (_count(name, have),)))
+
 def _limit(s, least: int, yes: Callable[[int], range], no: Callable[[int], list]):
     "A yes/no question with a number n near the true one"
-    if not (several := [n for n in s.sure() if len(s.by[n]) >= least]): return None
-    name = s.pick(several); have = len(s.by[name]); wanted = s.coin()
-    n = s.pick([k for k in (yes if wanted else no)(have) if k > 0])
-    return (name,), {'n': n}, 'yes' if wanted else 'no', (s.count(name),)
+    if not (several := s.sure if least == 1 else [n for n in s.sure if s.n[n] > 1]): return None
+    name = s.pick(several); have = s.n[name]; wanted = s.coin()
+    return _limited(name, have, s.pick([k for k in (yes if wanted else no)(have) if k > 0]), 'yes' if wanted else 'no')
 
 def _more_than(s): return _limit(s, 2, lambda c: range(c - 3, c), lambda c: range(c, c + 3))
 def _fewer_than(s): return _limit(s, 2, lambda c: range(c + 1, c + 4), lambda c: range(c - 2, c + 1))
 def _exactly(s): return _limit(s, 1, lambda c: range(c, c + 1), lambda c: [c - 2, c - 1, c + 1, c + 2])
 
-# %% ../../nbs/17_questions.ipynb #2fd13835
+# %% ../../nbs/17_questions.ipynb #27e5def0
 _OTHER_HALF = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
 
 def _halves(s, several: bool):
-    names = [n for n in s.sure() if (len(s.by[n]) > 1) == several]
+    names = [n for n in s.sure if (s.n[n] > 1) == several]
     if not names: return None
     same = s.by[name := s.pick(names)]
     held = [h for b in same for h in _half(b, s.record)]
@@ -959,9 +1067,9 @@ def _half_all(s): return _halves(s, True)
 def _half_one(s): return _halves(s, False)
 
 def _most_common(s):
-    if not s.all or len(s.sure()) < 2 or s.sure() != list(s.present): return None
-    (first, k), (_, l), *_ = Counter({n: len(s.by[n]) for n in s.present}).most_common()
-    return ((), None, first, s.counts()) if k > l else None
+    if not s.whole or len(s.sure) < 2 or s.sure != list(s.present): return None
+    (first, k), (_, l), *_ = Counter(s.n).most_common()
+    return s.kept('most common', lambda: ((), None, first, s.counts)) if k > l else None
 
 def _near(s, a: str, b: str) -> Fact | None:
     "That objects of `a` lie close to some of `b`, as `box_facts` states it"
@@ -970,12 +1078,12 @@ def _near(s, a: str, b: str) -> Fact | None:
     return _fact('relation', a, 'close to', int(n), b) if n else None
 
 def _close(s):
-    if len(sure := s.sure()) < 2: return None
+    if len(sure := s.sure) < 2: return None
     a, b = s.two(sure)
     if near := _near(s, a, b): return (a, b), None, 'yes', (near,)
-    return (a, b), None, 'no', (*s.places(a), *s.places(b))
+    return (a, b), None, 'no', (*_places(s, a), *_places(s, b))
 
-# %% ../../nbs/17_questions.ipynb #98416cae
+# %% ../../nbs/17_questions.ipynb #931efb2a
 @lru_cache(4096)
 def _counted(name: str, n: int, where: str) -> str:
     "'two ships at the top left'"
@@ -983,31 +1091,35 @@ def _counted(name: str, n: int, where: str) -> str:
     noun = f'{article(noun)} {noun}' if n == 1 else f'{number_word(n)} {noun}'
     return noun + (f' {place(where)}' if where else '')
 
-def _plain(s) -> tuple[str, tuple[Fact, ...]] | None:
-    "One sentence from counts, with the place of what is in one cell"
-    if told := [n for n in s.present if not _is_stuff(n)]:
-        facts = [s.count(n) for n in told]
-        said = []
-        for name in told:
-            n, cells = len(s.by[name]), s.cells(name)
-            said.append(_counted(name, n, next(iter(cells)) if len(cells) == 1 else ''))
-            facts += s.places(name) if len(cells) == 1 else ()
-        return f'The image shows {and_list(said)}.', tuple(facts)
+@lru_cache(16_384)
+def _sentence(told: tuple[tuple[str, int, str], ...]) -> Found:
+    "One sentence from names, numbers, and the place of what is in one cell"
+    facts = [f for name, n, where in told for f in (_count(name, n), *([_place(name, where, n)] if where else ()))]
+    return Found(((), None, f'The image shows {and_list([_counted(*c) for c in told])}.', tuple(facts)))
+
+def _plain(s) -> Found | None:
+    "What is there and how many; where nothing is, what is not there"
+    cells = [(n, _cells(s, n)) for n in s.present if not _is_stuff(n)]
+    if cells: return _sentence(tuple([(n, s.n[n], next(iter(c)) if len(c) == 1 else '') for n, c in cells]))
     if s.present or not s.absent: return None
-    return f'The image shows no {and_list(s.absent, "or")}.', tuple([s.count(n) for n in s.absent])
+    text = f'The image shows no {and_list(s.absent, "or")}.'
+    return s.kept('nothing', lambda: ((), None, text, tuple([_count(n, 0) for n in s.absent])))
 
-def _described(s) -> tuple[str, str, tuple[Fact, ...]] | None:
-    "Form, text, facts: of one of the captions, else of the plain sentence"
-    if s.record.captions: return (c := s.pick(s.record.captions)).kind, c.text, c.facts
-    return ('concise', *plain) if (plain := _plain(s)) else None
+def _caption(s, kind: str):
+    said = [c for c in s.record.captions if c.kind == kind]
+    return ((), None, (c := s.pick(said)).text, c.facts) if said else None
 
-# %% ../../nbs/17_questions.ipynb #9e70d33b
+def _concise(s): return _caption(s, 'concise') if s.record.captions else _plain(s)
+def _complex(s): return _caption(s, 'complex')
+
+# %% ../../nbs/17_questions.ipynb #7db7512d
 _FUNCTIONS = {
-    'image description': {_described: 1},
-    'object identification': {_presence: 6, _kinds: 1, _either: 1, _both: 1},
-    'object classification': {_predominant: 3, _target: 1, _options: 3, _is_predominant: 2},
+    'image description': {_concise: 1, _complex: 1},
+    'object identification': {_presence: 5, _presence_there: 4, _kinds: 1, _either: 1, _both: 1},
+    'object classification': {_predominant: 3, _options: 3, _is_predominant: 2,
+                              _target: 3, _target_options: 3, _is_target: 2},
     'instance counting': {_how_many: 5, _how_many_there: 2, _together: 2},
-    'region referring': {_region: 4, _region_either: 2, _region_is: 1},
+    'region referring': {_region: 4, _region_either: 2, _region_is: 1, _region_holds: 1},
     'object positioning': {_where_one: 5, _where_most: 5, _column: 2, _row: 2, _there: 4},
     'others': {_shape: 2, _shape_there: 2, _direction: 4, _direction_there: 4, _looking: 1, _orbit: 1,
                _cover_main: 4, _cover_list: 2, _cover_share: 4, _cover_there: 4, _cover_more: 4, _cover_where: 4,
@@ -1015,13 +1127,16 @@ _FUNCTIONS = {
                _fewer_than: 4, _exactly: 4, _half_all: 6, _half_one: 4, _most_common: 3, _close: 3}}
 _NEEDS = {f: need for need, fs in {
     'kinds': (_both, _together, _same_number, _difference, _most_common, _close),
+    'alone': (_where_one, _shape, _half_one), 'turned': (_direction, _direction_there), 'captions': (_complex,),
+    'one object': (_target, _target_options, _is_target), 'objects': (_predominant, _options, _is_predominant),
+    'told': (_looking, _orbit), 'one class': (_presence_there, _region_holds),      # what others have "no" for
     'several': (_how_many_there, _where_most, _column, _row, _arranged, _in_a_row, _in_a_cluster, _more_than,
                 _fewer_than, _half_all),
     'facts': (_cover_main, _cover_list, _cover_share, _cover_there, _cover_more, _cover_where)}.items() for f in fs}
 _FORM = {f: f.__name__[1:].replace('_', ' ') for fs in _FUNCTIONS.values() for f in fs}        # function → form
 PER_IMAGE = dict(zip(APPLICATIONS, (1, 4, 1, 1, 2, 1, 1)))     # about SARLANG's proportions, more of the others
 
-# %% ../../nbs/17_questions.ipynb #c9b42ac1
+# %% ../../nbs/17_questions.ipynb #3e52ebb7
 _ASKS_CLASS = ('kinds', 'predominant', 'target', 'region', 'most common')
 _ASKS_PLACE = ('where one', 'where most')
 
@@ -1033,52 +1148,61 @@ def _prefix(form: str, closed: tuple[str, ...]) -> str:
     if len(closed) == 1: return f'There is one class: {closed[0]}. '
     return f"There are {number_word(len(closed))} classes: {', '.join(closed)}. "
 
-@lru_cache(64)
-def _of_one(form: str) -> tuple[str, ...]:
-    "Wordings that go with the number 1: not '1 ships'"
-    return tuple(w for w in FORMS[form][1] if '{n} {many}' not in w)
-
 @lru_cache(4096)
 def _optical(wording: str) -> str: return wording.replace('SAR image', 'image').replace('radar image', 'image')
 
-@lru_cache(64)
-def _wordings(form: str, sar: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    "Wordings of a form, and those that go with the number 1"
-    return tuple(ws if sar else tuple(map(_optical, ws)) for ws in (FORMS[form][1], _of_one(form)))
+@lru_cache(256)
+def _wordings(form: str, sar: bool = True, one: bool = False) -> tuple[str, ...]:
+    "Wordings of a form, for radar or optical images; with the number 1 not '1 ships'"
+    return tuple(w if sar else _optical(w) for w in FORMS[form][1] if not one or '{n} {many}' not in w)
+
+_OFFERS = ('either', 'region either')       # the answer is one of two names: these stand in the question as they are
+
+@lru_cache(32_768)
+def _ways(form: str, names: tuple[str, ...], sar: bool, one: bool, bare: bool) -> tuple[tuple, list[int], int]:
+    "Wordings of a form, in how many ways each name is said, and how many texts that makes"
+    wordings, said = _wordings(form, sar, one), [1 if bare or form in _OFFERS else len(_said(n)) for n in names]
+    return wordings, said, len(wordings)*math.prod(said)
 
 _BIT = {f: 1 << i for fs in _FUNCTIONS.values() for i, f in enumerate(fs)}
 
 @lru_cache(4096)
-def _pool(application: str, has: frozenset[str], sar: bool, gone: int = 0) -> tuple[tuple, ...]:
-    "Forms a picture can have an answer to, each as often as its weight, name and wordings; without those in `gone`"
-    return tuple((f, name := _FORM[f], *(() if name == 'described' else _wordings(name, sar)))
-                 for f, weight in _FUNCTIONS[application].items() if _NEEDS.get(f, '') in has and not gone & _BIT[f]
-                 for _ in range(weight))
+def _pool(application: str, has: frozenset[str], gone: int = 0) -> tuple[tuple, ...]:
+    "Forms a picture can have an answer to, each as often as its weight, and names; without those in `gone`"
+    return tuple((f, _FORM[f]) for f, weight in _FUNCTIONS[application].items()
+                 if _NEEDS.get(f, '') in has and not gone & _BIT[f] for _ in range(weight))
 
-# %% ../../nbs/17_questions.ipynb #8bd590a8
+
+
+# %% ../../nbs/17_questions.ipynb #25f75305
 _ASKED: dict[tuple, Question] = {}
+
+def _question(s: Scene, application: str, form: str, found: tuple, text: int, prefix: bool) -> Question:
+    "The question with text number `text` of those that `_ways` counts"
+    names, slots, answer, facts = found
+    wordings, said, _ = _ways(form, names, s.sar, bool(slots) and slots.get('n') == 1, prefix)
+    text, i = divmod(text, len(wordings))
+    way = (text, ) if len(said) == 1 else divmod(text, said[1]) if said else ()
+    text, type = _fill(wordings[i], names, way)
+    if slots: text = text.format_map(slots)
+    if prefix: text = _prefix(form, s.closed) + text
+    return Question(text, answer, application, type, facts)
 
 def _draw(s: Scene, application: str, n: int, prefix: bool, seen: set[str]) -> list[Question]:
     "Up to `n` different questions of one application; `seen` holds the questions asked before"
-    r, has, sar, tries, gone, new = s.r, s.has, s.record.modality == 'sar', 3*n + 3, 0, []
-    pool = _pool(application, has, sar)
+    r, has, sar, tries, gone, new = s.r, s.has, s.sar, 3*n + 3, 0, []
+    pool = _pool(application, has)
     while n and pool and tries:
-        form, name, *wordings = pool[int(r()*len(pool))]
+        form, name = pool[int(r()*len(pool))]
         tries -= 1
         if not (found := form(s)):
-            gone |= _BIT[form]; pool = _pool(application, has, sar, gone)
+            gone |= _BIT[form]; pool = _pool(application, has, gone)
             continue
-        if wordings: names, slots, answer, facts = found
-        else: name, answer, facts = found; names, slots, wordings = (), None, _wordings(name, sar)
-        among = wordings[1 if slots and slots.get('n') == 1 else 0]
-        wording = among[int(r()*len(among))]
-        ways = () if not names else tuple([0 if prefix else int(r()*len(_said(o))) for o in names])
-        key = None if prefix or slots or form is _described else (name, wording, names, ways, answer, *map(id, facts))
-        if not key or not (q := _ASKED.get(key)):
-            text, type = _fill(wording, names, ways)
-            if slots: text = text.format_map(slots)
-            if prefix: text = _prefix(name, s.closed) + text
-            q = Question(text, answer, application, type, facts)
+        slots = found[1]
+        text = int(r()*_ways(name, found[0], sar, bool(slots) and slots.get('n') == 1, prefix)[2])
+        key = None if prefix or type(found) is not Found else (found.number, name, text, sar)
+        if not (q := _ASKED.get(key)):
+            q = _question(s, application, name, found, text, prefix)
             if key:
                 if len(_ASKED) >= 32_768: _ASKED.clear()
                 _ASKED[key] = q
@@ -1087,7 +1211,7 @@ def _draw(s: Scene, application: str, n: int, prefix: bool, seen: set[str]) -> l
         new.append(q)
     return new
 
-# %% ../../nbs/17_questions.ipynb #6148861c
+# %% ../../nbs/17_questions.ipynb #9c30693e
 def ask(record: Record,
         seed: int = 0,
         per_application: int | Mapping[str, int] = PER_IMAGE,     # at most so many of each application
@@ -1098,8 +1222,8 @@ def ask(record: Record,
        ) -> Record:
     "`record` with questions appended; the same for the same record, seed and options"
     r = rng_for(seed, record.id, 'questions').random
-    s, seen = Scene(record, r, facts, tuple(shares.items()) if shares else ()), {q.question for q in record.questions}
-    new = []
+    s = Scene(record, r, facts, tuple(shares.items()) if shares else ())
+    new, seen = [], {q.question for q in record.questions}
     for a in applications:
         if a not in _FUNCTIONS: raise ValueError(f'application {a!r} is unknown; use some of {APPLICATIONS}')
         n = per_application if isinstance(per_application, int) else per_application.get(a, 0)
@@ -1164,3 +1288,17 @@ def balance(counts: Mapping, # from `tally`
                          majority=max(answers.values())/n if n and not text else None,
                          question_only=None if text else _question_only(own)))
     return rows
+
+# %% ../../nbs/17_questions.ipynb #b0c3b5bd
+def one_sided(counts: Mapping,       # from `tally`
+              limit: float = .9,     # share of one answer
+              least: int = 20,       # answers, below which nothing is said
+             ) -> list[str]:
+    "A line for every application, and part of 'others', that one answer nearly always settles"
+    by, lines = defaultdict(Counter), []
+    for (part, _, answer, _), n in counts.items():
+        if part != 'image description': by[part][answer] += n
+    for part in (p for p in (*APPLICATIONS, *OTHERS) if p in by):
+        (answer, k), n = by[part].most_common(1)[0], by[part].total()
+        if n >= least and k >= limit*n: lines.append(f"{part}: {k:,} of {n:,} answers are '{answer}'")
+    return lines
