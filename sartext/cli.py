@@ -247,7 +247,7 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str, repor
     from sartext.reproduce import captions_page
     print(f'page: {captions_page(out, report, seed=seed)}')
 
-# %% ../nbs/62_cli.ipynb #c776a7d0
+# %% ../nbs/62_cli.ipynb #2bf12a69
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -269,7 +269,7 @@ def narrate(
     plans: Annotated[Plans, typer.Option(help='Sentence plans: all, seen in training, held out of it.')] = Plans.all,
     slack: Annotated[float, typer.Option(help='Pixels a box may reach over the edge; it is clipped.', min=0)] = 1.,
     measure: Annotated[bool, typer.Option('--measure', help='Tell also what the image itself shows (boxes).')] = False,
-    questions: Annotated[bool, typer.Option('--questions', help='Ask questions too, with answers and evidence.')] = False,
+    questions: Annotated[bool, typer.Option('--questions', help='Ask questions too.')] = False,
     report: Annotated[Path | None, typer.Option(help='HTML page: 24 images with what was said of them.')] = None,
     llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases (pairing).')] = None,
     model: Annotated[str | None, typer.Option(help='Its model.')] = None,
@@ -286,11 +286,7 @@ def narrate(
     records, root = _records(way, images, given, out, problems)
     told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
                  per_image=per_image, plans=plans.value)
-    from sartext.narrate.questions import one_sided, tally as counted
-    answers = Counter()
-    if questions: told = counted(told, answers)
     _write(told, out, root, problems, str(annotations or masks or optical_captions), report, seed)
-    for line in one_sided(answers): print(f'one answer nearly always fits: {line}')
     if server: print(tally)
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23

@@ -49,7 +49,7 @@ Describe the content of the image in several sentences.
 Tell me everything that can be seen in this SAR image.
 ''')
 
-# %% ../../nbs/17_questions.ipynb #f89c0e33
+# %% ../../nbs/17_questions.ipynb #01588d43
 _IDENTIFY |= _table('''
 object identification: presence
 Is there {a} in the image?
@@ -84,7 +84,10 @@ Name all object classes that appear in this SAR image.
 Which object categories does the image contain?
 What types of objects does the radar image show?
 Identify the kinds of objects in the image.
+''')
 
+# %% ../../nbs/17_questions.ipynb #fe276b6a
+_IDENTIFY |= _table('''
 object identification: either
 Which of the two is in the image: {a} or {a2}?
 Does the image show {a} or {a2}?
@@ -100,7 +103,7 @@ Can {many} and also {many2} be seen in the image?
 Do {many} and {many2} appear together in the image?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #cf430069
+# %% ../../nbs/17_questions.ipynb #3ddacb0a
 _COUNT = _table('''
 object classification: predominant
 What is the predominant category in the image?
@@ -133,7 +136,10 @@ Is the target in the image {a}?
 Would you classify the target as {a}?
 Is this an image of {a}?
 Is it {a} that has been imaged here?
+''')
 
+# %% ../../nbs/17_questions.ipynb #f0f57f04
+_COUNT |= _table('''
 object classification: options
 Which category does the image mainly show: {options}?
 What are the objects in the image mostly: {options}?
@@ -548,13 +554,14 @@ def _stock(counts: tuple[tuple[str, int], ...], closed: tuple[str, ...], known: 
                 askable=sum([n[o] for o in names]), finds={},
                 has=frozenset([k for k, v in has.items() if v] + [*other]))
 
-# %% ../../nbs/17_questions.ipynb #da0c8460
+# %% ../../nbs/17_questions.ipynb #5bde7eb3
 _NUMBERS = itertools.count()
 
 class Found(tuple):
     "What a form finds in many pictures alike; it has a number, by which the questions made of it are kept"
     def __init__(self, _): self.number = next(_NUMBERS)
 
+# %% ../../nbs/17_questions.ipynb #a2043b6d
 class Scene:
     "One picture as the forms see it: its boxes by name, what can be asked, and a generator of choices"
     def __init__(self, record: Record, r: Callable[[], float], facts: Iterable[Fact] = (),
@@ -605,7 +612,7 @@ def _clear(s: Scene, name: str) -> list[str | None]:
         cells = s._clear[name] = [_clear_cell(b, s.record) for b in s.by[name]]
     return cells
 
-# %% ../../nbs/17_questions.ipynb #243ebe08
+# %% ../../nbs/17_questions.ipynb #d6b909ed
 @lru_cache(32_768)
 def _odds(absent: tuple[str, ...], shares: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
     "Cumulative odds of absent classes: p/(1−p) for a share p, which evens out yes and no class by class"
@@ -630,6 +637,9 @@ def _by_counts(names: tuple[str, ...], answer: str, *counts: tuple[str, int]) ->
     "An answer that rests on a few counts"
     return Found((names, None, answer, tuple([_count(*c) for c in counts])))
 
+
+
+# %% ../../nbs/17_questions.ipynb #72572420
 def _two_sided(s) -> bool:
     "Whether 'Is there …?' has both answers in this set: not if it labels one class and shows it in every picture"
     return len(s.closed) > 1 or len(s.closed) == 1 and .05 < dict(s.shares).get(s.closed[0], 0) < .95
@@ -696,7 +706,7 @@ def _how_many(s):
 def _together(s):
     return _pair(s, pair := s.two(s.names), str(s.n[pair[0]] + s.n[pair[1]])) if len(s.names) > 1 else None
 
-# %% ../../nbs/17_questions.ipynb #8e2d69ff
+# %% ../../nbs/17_questions.ipynb #27b50e6c
 @lru_cache(256)
 def _block(left: int, right: int, top: int, bottom: int) -> frozenset[str]:
     "The cells between two columns and two rows"
@@ -716,6 +726,9 @@ def _free(boxes: list[Box], record: Record) -> list[str]:
     "The cells that no box reaches into"
     return _without(_touched(boxes, record))
 
+
+
+# %% ../../nbs/17_questions.ipynb #7c77a43d
 def _majority(items: list):
     "What more than half of the items are; None where nothing is"
     return next((c for c in {*items} if c is not None and 2*items.count(c) > len(items)), None)
