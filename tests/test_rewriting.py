@@ -149,6 +149,67 @@ CUTS = [('Dark green vegetation covers the image.', 'Vegetation covers the image
 @pytest.mark.parametrize('text, new', CUTS, ids=[t for t, _ in CUTS])
 def test_cuts_read_by_eye(text, new): assert rewrite(text).text == new
 
+FAMILIES = {
+'shade': [('Cars are parked in rows in the shade of green trees.', 'Cars are parked in rows near trees.'), ('The road lies in the shade of tall trees.', 'The road lies near tall trees.'),
+    ('part of the parking lot is in the shade of a building .', 'part of the parking lot is near a building .'), ('The pool is shaded by palm trees.', 'The pool is near palm trees.'),
+    ('The house is surrounded by shade trees.', 'The house is surrounded by trees.'), ('The shade of the trees covers the path.', 'The trees can be seen near the path.')],
+'shadow': [('The shadows of tall buildings fall on the road.', 'Tall buildings can be seen near the road.'), ('Tall buildings cast long shadows on the sea.', 'Tall buildings can be seen near the sea.'),
+    ('two shadows of trees shedded on this green meadow .', 'trees can be seen near this meadow .'), ('Dark shadows cover half of the parking lot.', 'The parking lot can be seen.'),
+    ('a lage shadow casts on this crammed parking lot .', 'this crammed parking lot can be seen .'), ('A plane and its shadow are on the apron.', 'A plane is on the apron.'),
+    ("The plane's shadow is on the runway.", 'The plane can be seen near the runway.'), ('The long shadow of the tower points to the left.', 'The tower can be seen.'),
+    ('edifices are casting huge shadows in this prosperous commercial area .', 'edifices can be seen in this prosperous commercial area .'),
+    ('it is a oval stadium casting huge shadows on its soccer playground inside .', 'it is a oval stadium and its soccer playground inside .'),
+    ('A few clouds cast shadows on the fields.', 'The fields can be seen.'), ('Long shadows are cast by the chimneys.', 'The chimneys can be seen.')],
+'reflection': [('The reflection of the trees can be seen in the lake.', 'The trees can be seen near the lake.'), ('Buildings are reflected in the water.', 'Buildings are near the water.'),
+    ('The water reflects the blue sky.', 'The water can be seen.'), ('the pool reflected the stars in the sky .', 'the pool can be seen .'), ('Sunlight glitters on the sea.', 'The sea can be seen.'),
+    ('The lake reflects the mountains.', 'The lake can be seen near the mountains.'), ('a pond with sky inverted image near a road .', 'a pond near a road .'), ('Solar panels glint in the sun.', 'Solar panels can be seen.')],
+'names': [('The ship lies in the Red Sea.',)*2, ('The Golden Gate Bridge crosses the bay.',)*2, ('The White House is surrounded by green lawns.', 'The White House is surrounded by lawns.'),
+    ('The Yellow River winds through brown fields.', 'The Yellow River winds through fields.'), ('A farm lies at the edge of the Black Forest.',)*2, ('Green Lake is in the middle of the park.',)*2,
+    ('Palm Springs has many swimming pools.',)*2, ("South Korea's largest port has white cranes.", "South Korea's largest port has cranes."), ('Many Green Trees Surround The White House', 'Many Trees Surround The House')],
+'motion': [('Two cars are moving on the road.', 'Two cars are on the road.'), ('Moving cars are on the highway.', 'Cars are on the highway.'), ('A boat is moving fast on the blue water.', 'A boat is on the water.'),
+    ('A white ship is traveling to the left and leaves a long wake.', 'A ship can be seen and leaves a long wake.'), ('Three ships are anchored in the bay.', 'Three ships are in the bay.'),
+    ('A train is running along the railway.', 'A train is on the railway.'), ('Cyclists ride along the river.', 'Cyclists can be seen near the river.'), ('The ship sails in the bay.', 'The ship can be seen in the bay.'),
+    ('Several planes are parked at the airport while one is taking off.', 'Several planes are parked at the airport.'), ('plenty of ships are sailing towards the crammed port .', 'plenty of ships are near the crammed port .'),
+    ('a road with automobiles traveling on .', 'a road with automobiles on it .'), ('many boats are sailing or moored here .', 'many boats are moored here .'), ('A car is leaving the lot to the road.', 'A car is between the lot and the road.'),
+    ('A road runs through the valley.',)*2, ('A sailing boat is moored at the pier.',)*2, ('A running track is in the stadium.',)*2],
+'sky': [('White clouds float over the mountain.', 'The mountain can be seen.'), ('mist shrouds this irregular blue pond near a farm .', 'this irregular pond near a farm can be seen .'),
+    ('Part of the island is covered by clouds.', 'Part of the island can be seen.'), ('the field is surrounded by lush trees, filled with fog over it .', 'the field is surrounded by trees .'),
+    ('The sky is clear.', 'There is an area.'), ('It is a cloudy day at the beach.', 'The beach can be seen.'), ('The image was taken in July at noon by a drone.', 'There is an area.'), ('There are sunflowers in the yellow field.', 'There are sunflowers in the field.'),
+    ('the sunlight is very good on the beach .', 'the beach can be seen .'), ('The city lights are visible at night.', 'The city can be seen.'), ('A traffic light is at the crossroads.', 'A traffic signal is at the crossroads.'),
+    ('A jet stands above the clouds.', 'A jet stands.'), ('Smoke rises from the chimney.', 'The chimney can be seen.')],
+'compass': [('a green court on the south of many houses .', 'a court below many houses .'), ('a grey forest in the west .', 'a forest on the left .'), ('A ship with a white wake is heading north.', 'A ship with a wake can be seen.')],
+'two of one': [('the dark green farmland is next to a cream colored farmland .', 'the farmland is next to another farmland .'), ('some light brown land with some dark brown land besides .', 'some land with other land besides .'),
+    ('plants grow on the brown bareland while no plants grows on the khaki bareland .', 'plants grow on the bareland while no plants grows on the other bareland .'), ('the green river meets the sea and the green river is wide .', 'the river meets the sea and the river is wide .'),
+    ('trees are in two sides of a curved brown river and a curved green river .', 'trees are in two sides of a curved river and another .'), ('a yellow round building and a blue square building .', 'a round building and a square building .'),
+    ('there is a house with a blue roof near the house with a yellow roof .', 'there is a house with a roof near another house with a roof .'), ('the farmland is between the brown and a light green one .', 'the farmland is between two others .'),
+    ('buildings with brown roofs and grey ones are here .', 'buildings with roofs are here .'), ('many green trees scattered with yellow trees form a forest .', 'many trees scattered with other trees form a forest .'),
+    ('Green fields alternate with brown ones.', 'Different fields alternate.'), ('The darker of the two lakes is larger.', 'One of the two lakes is larger.'), ('Neither the red nor the blue roof is damaged.', 'Neither roof is damaged.')],
+'colour said': [('this is a beautiful lake just like a sapphire .', 'this is a beautiful lake .'), ('the water is just like sapphire .', 'the water can be seen .'), ('there are all sorts of color car parking lot .', 'there are all sorts of car parking lot .'),
+    ('the playground sits behind a t-shaped, black building .', 'the playground sits behind a t-shaped building .'), ('a area where roofs are white sits among farmland .', 'a area with roofs sits among farmland .'),
+    ('many different colors of farmland are separated by a track .', 'different parts of farmland are separated by a track .'), ('beside the tall buildings are green .', 'beside the tall buildings there is vegetation .'),
+    ('the basketball courts onamented by bright green and blue make up this area .', 'the basketball courts make up this area .'), ('bleachers painted blue and white which spell marseille .', 'bleachers which spell marseille .'),
+    ('The green of the lawn contrasts with the red of the roof.', 'The lawn can be seen with the roof.'), ('The lawn is a vivid green.', 'The lawn can be seen.'), ('the off white desert has a pea green pond .', 'the desert has a pond .'),
+    ('There are no white ships in the harbor.', 'The harbor can be seen.'), ('A golf course with several greens and white bunkers.', 'A golf course with several lawns and bunkers.'), ('The left half is greener than the right half.', 'The left half can be seen.'),
+    ('Of the three roofs, one is red, one is blue and one is grey.', 'The three roofs can be seen.'), ('A house (white) stands beside a shed (brown).', 'A house stands beside a shed.'), ('green water green trees .', 'water, trees .'),
+    ('The white lines of the car park are wide.', 'The lines of the car park are wide.'), ('the sea is blue, the waves are white .', 'the sea and the waves can be seen .'), ('the ground is brown, the roads are grey and the water is blue .', 'the ground, the roads and the water can be seen .'),
+    ('we can see brown stripes with different shades and directions .', 'we can see stripes with different directions .'), ('storage tanks for the light blue and dark blue .', 'storage tanks .'), ('the water of the left one is blue .', 'the water of the left one can be seen .')],
+'things stay': [('Several greenhouses are beside the road.',)*2, ('A blackboard stands in the schoolyard.',)*2, ('Redwood trees surround the camp.',)*2, ('The trees are evergreen.',)*2, ('Brownfield land is next to the factory.',)*2,
+    ('A lightly wooded hill is beside the lake.',)*2, ('Grey-roofed houses line the street.', 'Roofed houses line the street.'), ('The whitewashed houses are near a snow-white tower.', 'The houses are near a tower.')]}
+KNOWN = [(family, *pair) for family, pairs in FAMILIES.items() for pair in pairs]
+
+@pytest.mark.parametrize('family, text, new', KNOWN, ids=[f'{f}: {t}' for f, t, _ in KNOWN])
+def test_what_a_newcomer_would_try(family, text, new):
+    done = rewrite(text).text
+    assert done == new and not forbidden(done)
+
+def test_a_group_is_passed_over_without_its_cue(tmp_path):
+    (tmp_path/'mine.txt').write_text('[classes]\nA = a\n[roofs ? roofs?]\nsea :: the sea => the bay\n[rest]\nhill :: hill => mount\n')
+    mine = str(tmp_path/'mine.txt')
+    assert rewrite('a green roof and a hill near the sea', rules=mine).text == 'a roof and a mount near the bay'
+    assert rewrite('a green hill near the sea', rules=mine).text == 'a mount near the sea'
+    (tmp_path/'bad.txt').write_text('[classes]\nA = a\n[roofs ? roof(]\nsea :: the sea => the bay\n')
+    with pytest.raises(BadInput, match=r'bad\.txt, line 3'): read_rules(str(tmp_path/'bad.txt'))
+
 def test_server_captioner(server, tmp_path):
     from PIL import Image
     Image.new('RGB', (30, 20)).save(tmp_path/'a.png')

@@ -8,7 +8,7 @@ __all__ = ['THINGS', 'MORE_COLOURS', 'COLOURS', 'VISUAL', 'BEFORE_COLOUR', 'WATE
            'rewrite_all', 'said', 'prompt_of', 'cleaned', 'refusal', 'Tally', 'rephrase', 'chat_llm', 'narrate_pairs',
            'rewrite_file']
 
-# %% ../../nbs/16_rewriting.ipynb #c9e140e0
+# %% ../../nbs/16_rewriting.ipynb #24d910ae
 import difflib, hashlib, json, re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from ..records import BadInput, Caption, Fact, Problem, Problems, Record, atomic
 from .captioners import TEXT_KEYS, ServerFailed, chat
 from .facts import box_facts, sorted_facts
 from .words import (CELLS, NOUNS, ancestors, and_list, article, category, cover_words, forbidden,
-                                   number_word, plural, table_text)
+                                   names, number_word, plural, table_text)
 
 # %% ../../nbs/16_rewriting.ipynb #dae316f6
 @dataclass(frozen=True)
@@ -47,14 +47,15 @@ def _changed(rule: str, old: str, new: str) -> Edit:
     j = next((k for k, (x, y) in enumerate(zip(a[i:][::-1], b[i:][::-1])) if x != y), min(len(a), len(b)) - i)
     return Edit(rule, *(' '.join(w[max(i - 1, 0):len(w) - max(j - 1, 0)]) for w in (a, b)))
 
-# %% ../../nbs/16_rewriting.ipynb #828dc1d9
+# %% ../../nbs/16_rewriting.ipynb #aaeba788
 _FUNCTION = set('''a an the this that these those and or but nor so while whereas because since if than as of in on at
 by with without to from into onto near beside besides between among around along across over under above below behind
 through inside outside against next toward towards is are was were be been being has have had do does can could will
 would may might must it they them we he she there here where when which who whose whom what its their our his her not
 no also too very quite rather only just both either each together respectively separately all'''.split())
 _DANGLING = re.compile(r'(?:[\s,]*\b(?:and|or|but|while|with|of|in|by|at|on|from|between|among|which|that|where|who|'
-                       r'also|are|is|the|a|an|very|so|as|has|have|into|there|each)\b|\s*,)+\s*$', re.I)
+                       r'also|are|is|the|a|an|very|so|as|has|have|into|there|each|since|because|whose|than|like)\b|'
+                       r'\s*,)+\s*$', re.I)
 _VERB = re.compile(r'(?:is|are|was|were|can|has|have|contains?|sits?|lies?)\b', re.I)
 
 def _close(left: str, right: str, space: str, starts: bool) -> tuple[str, str]:
@@ -95,7 +96,7 @@ def _splice(text: str, a: int, b: int, new: str) -> str:
         rest = rest[:first.start()] + first[0].upper() + rest[first.end():]
     return left + rest
 
-# %% ../../nbs/16_rewriting.ipynb #40f36bfe
+# %% ../../nbs/16_rewriting.ipynb #53f989d3
 _CSS = set('''aliceblue antiquewhite aqua aquamarine azure beige bisque black blanchedalmond blue blueviolet brown
 burlywood cadetblue chartreuse chocolate coral cornflowerblue cornsilk crimson cyan darkblue darkcyan darkgoldenrod
 darkgray darkgreen darkgrey darkkhaki darkmagenta darkolivegreen darkorange darkorchid darkred darksalmon darkseagreen
@@ -114,8 +115,9 @@ salmon seashell snow thistle tomato wheat lavenderblush papayawhip cornsilk'''.s
 MORE_COLOURS = set('''greenish bluish reddish yellowish grayish greyish brownish whitish blackish purplish pinkish
 silvery golden scarlet emerald ultramarine celadon amber auburn bronze-green mahogany sepia vermilion brunet
 atrovirens viridis glaucous ocher ochre buff cerulean cobalt-blue multicolor multicolored multicoloured multicolour
-tricolor monochrome drak colorful colourful colored coloured colorless colourless couloured balck whie wight grenn grren
-gree greem gren grrey bule ren redd yello yelow yllow brwon gary dark darker bright brighter pale paler lighter
+tricolor monochrome drak colorful colourful colored coloured colorless colourless couloured balck wight grenn grren
+gree greem gren grrey bule ren redd yello yelow yllow brwon gary greenest whitest bluest reddest blackest
+brightest darkest palest whitewashed yellowy orangey dark darker bright brighter pale paler lighter
 dimmed redbrown bluegreen lightcolored darkcolored reder redder greener whiter bluer kelly bronzing mahogancy
 blackened browned greyed sapphire'''.split())
 COLOURS = frozenset((_CSS - THINGS) | MORE_COLOURS)
@@ -131,7 +133,7 @@ brilliant olive navy coral gold salmon chocolate lavender rust steel slate india
 clear bean iron grayish'''.split())
 WATERS = 'water|waters|sea|seawater|river|rivers|lake|lakes|pond|ponds|ocean|oceans|pool|pools|stream|brook|sky'
 
-# %% ../../nbs/16_rewriting.ipynb #6048ad44
+# %% ../../nbs/16_rewriting.ipynb #09fb4f52
 _GROUP = {w: group for group, words in {
     'green': 'green greenish grenn grren gren emerald viridis lush', 'blue': 'blue bluish bule ultramarine',
     'earth': 'yellow brown khaki yellowish brownish'}.items() for w in words.split()}
@@ -139,8 +141,9 @@ _BASE = {'green': 0x13000, 'blue': 0x13100, 'earth': 0x13200, 'other': 0x13300}
 def _alt(words: Iterable[str]) -> str: return '|'.join(sorted(map(re.escape, words), key=lambda w: (-len(w), w)))
 _TONES = {'light', 'dark', 'pale', 'bright', 'ligthe', 'ligth'}
 _END = r'(?![^\W_])'
-_DEEP = rf"(?:{_alt(BEFORE_COLOUR | _TONES)}|(?:sea|sky|grass)(?=[\s-]+(?:green|blue)))[\s-]+"
-_TERM = (rf"(?:{_DEEP})*(?:[a-z]+-)?(?:{_alt(COLOURS)}){_END}"
+_DEEP = (rf"(?:{_alt(BEFORE_COLOUR | _TONES)}|(?:sea|sky|grass)(?=[\s-]+(?:green|blue))|lake(?=[\s-]+blue)|"
+         r"sap(?=[\s-]+green)|off(?=[\s-]+white)|french(?=[\s-]+gr[ae]y)|(?:palm|plam)(?=[\s-]+red))[\s-]+")
+_TERM = (rf"(?:{_DEEP})*(?:[a-z]+-)?(?:{_alt(COLOURS)})(?:-?ish)?{_END}"
          rf"(?:[\s-]+colou?red(?=\s+[a-z]))?|(?:{_alt(VISUAL)}){_END}|"
          r"(?:light|dark|deep|cream|wheat|sand|rust|earth|bright|brightly)[\s-]+"
          rf"colou?r(?:ed|s)?\b|crystal[\s-]+clear\b|(?:crystal\s+)?clear(?=\s+(?:\w+\s+)?(?:{WATERS})\b)"
@@ -148,16 +151,17 @@ _TERM = (rf"(?:{_DEEP})*(?:[a-z]+-)?(?:{_alt(COLOURS)}){_END}"
          r"house|houses|traffic)\b)[a-z])")
 _JOIN = r"(?:_|\s*,\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+|\s*[&/]\s*|\s*-\s*(?:and-)?|\s+)"
 _RUN = re.compile(rf"(?<![^\W_])(?<!-)(?:{_TERM})(?:{_JOIN}(?:{_TERM}))*{_END}", re.I)
-_MARKS = re.compile(r'[\U00013000-\U000133FF]')
+_MARKS = re.compile(r'[\U00013000-\U000133FF\U00014500-\U000145FF]')
 
 def _mark(text: str) -> tuple[str, dict[str, str]]:
     "`text` with each run of colour words replaced by one mark, and the table from mark to original"
-    table = {}
+    table, marks = {}, {}
     def one(m):
+        if m[0] in marks: return marks[m[0]]            # one colour, one mark: rules can tell two colours apart
         words = set(re.findall(r'[a-z]+', m[0].lower())) & (COLOURS | VISUAL) - _TONES - {'darker', 'lighter'}
         groups = {_GROUP.get(w, 'other') for w in words}
         mark = chr(_BASE[groups.pop() if len(groups) == 1 else 'other'] + len(table) % 256)
-        table[mark] = m[0]
+        table[mark], marks[m[0]] = m[0], mark
         return mark
     return _RUN.sub(one, text), table
 
@@ -165,13 +169,14 @@ def _unmark(text: str, table: Mapping[str, str]) -> str:
     "The originals in the place of their marks, and no notes that one rule leaves for another"
     return re.sub(r'[\U00014400-\U000144FF]\s?', '', _MARKS.sub(lambda m: table.get(m[0], m[0]), text))
 
-# %% ../../nbs/16_rewriting.ipynb #b617a6b0
+# %% ../../nbs/16_rewriting.ipynb #b8536374
 @dataclass(frozen=True)
 class Row:
     "One rule: group and name, its pattern, what takes the place of a match"
     name: str
     pattern: re.Pattern
     new: str
+    cue: re.Pattern | None = None       # without it in the text its whole group is passed over
 
 def _classes(given: dict[str, str]) -> dict[str, str]:
     "The word classes of a table, with those that follow from them and from the marks"
@@ -180,7 +185,7 @@ def _classes(given: dict[str, str]) -> dict[str, str]:
          'E': r'[\U00013200-\U000132FF]', **given, 'NOT': f'(?:{_alt(_FUNCTION | set(verbs))})'}
     c['STOP'] = (rf"(?=\s*(?:[.,;:!?]|$)|\s+{c['NOT']}\b|\s+\w+ed\s+(?:by|in|on|with|along|around|to|together|"
                  rf"into|from)\b|\s+{c['C']}|\s*[\U00014400-\U000144FF])")
-    c['OPEN'] = rf"(?=\s*-?\s*(?!{c['NOT']}\b)[A-Za-z0-9'`])"
+    c['OPEN'] = rf"(?=\s*-?\s*(?!{c['NOT']}\b)[A-Za-z0-9'`\U00014500-\U000145FF])"
     return c
 
 def _compiled(pattern: str, new: str, classes: dict[str, str], notes: dict[str, str]) -> tuple[re.Pattern, str]:
@@ -190,21 +195,23 @@ def _compiled(pattern: str, new: str, classes: dict[str, str], notes: dict[str, 
     pattern, new = (note.sub(lambda m: notes.setdefault(m[1], chr(0x14400 + len(notes))), t) for t in (pattern, new))
     return re.compile(re.sub(r' +(\?)?', lambda m: r'\s*' if m[1] else r'\s+', pattern.strip()), re.I), new.strip()
 
-# %% ../../nbs/16_rewriting.ipynb #65ae29c1
+# %% ../../nbs/16_rewriting.ipynb #7de47a6e
 @lru_cache(4)
 def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: ours
     "The rules of a table, by group"
     text = Path(path).read_text('utf-8') if path else table_text('rewriting.txt')
-    group, given, notes, rules, classes = '', {}, {}, {}, None
+    group, cue, given, notes, rules, classes = '', None, {}, {}, {}, None
     for n, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith('#'): continue
         try:
-            if line.startswith('['): group = line.strip()[1:-1]
+            if line.startswith('['):
+                group, _, cue = line.strip()[1:-1].partition(' ? ')
+                if group != 'classes': classes = classes or _classes(given)
+                cue = _compiled(cue, '', classes, notes)[0] if cue else None
             elif group == 'classes': given.update([[part.strip() for part in line.split(' = ', 1)]])
             else:
-                classes = classes or _classes(given)
                 name, rest = line.split('::', 1); pattern, new = rest.rsplit('=>', 1)
-                row = Row(f"{group}/{'-'.join(name.split())}", *_compiled(pattern, new, classes, notes))
+                row = Row(f"{group}/{'-'.join(name.split())}", *_compiled(pattern, new, classes, notes), cue)
                 row.pattern.sub(row.new, '')            # a replacement that names no group of the pattern fails here
                 rules[group] = (*rules.get(group, ()), row)
         except (ValueError, IndexError, re.error) as e:
@@ -212,9 +219,11 @@ def read_rules(path: str | None = None) -> dict[str, tuple[Row, ...]]:  # None: 
             raise BadInput(Problem(*where, f'no rule: {e}', 'write name :: pattern => replacement')) from None
     return rules
 
-# %% ../../nbs/16_rewriting.ipynb #2577a32d
+# %% ../../nbs/16_rewriting.ipynb #8165b777
 def _apply(text: str, rows: Iterable[Row], edits: list[Edit], table: Mapping[str, str]) -> str:
     "`text` after `rows`, each as often as it matches; edits are added to the log"
+    rows = tuple(rows)
+    if rows and rows[0].cue and not rows[0].cue.search(text): return text
     for row in rows:
         at = 0
         for _ in range(9 + len(text)):
@@ -226,13 +235,30 @@ def _apply(text: str, rows: Iterable[Row], edits: list[Edit], table: Mapping[str
             at, text = max(0, m.start() - 60), new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #2b16cf14
-_SWEPT = re.compile(rf"(?<![^\W_])(?:{_alt(COLOURS | {'colour', 'color', 'colours', 'colors'})}){_END}", re.I)
+# %% ../../nbs/16_rewriting.ipynb #40661cb3
 _CUE = re.compile(r"[\U00013000-\U000133FF]|"
                   r"colou?r|shad|cloud|sun|fog|mist|haze|smog|sky|light|\blit\b|photo|aerial|camera|watermark|logo|"
                   r"spring|summer|autumn|winter|season|morning|evening|noon|night|day|dawn|dusk|weather|rain|wind|"
                   r"breeze|north|south|east|west|green|clear|hue|tint|paint|lens|copyright|snapshot|lush|illumin|"
-                  r"bright|storm|depths|tone|shot|captur|taken|exposure|flash|shin|glisten|sparkl|gleam|twinkl", re.I)
+                  r"bright|storm|depths|tone|shot|captur|taken|exposure|flash|shin|glisten|sparkl|gleam|twinkl|glint|"
+                  r"glitter|reflect|mirror|shed|invert|smoke|uary\b|march|\bmay\b|april|ju[nl][ey]|august|"
+                  r"ember\b|tober|mov(?:e|ing)|run|driv|drove|travel|sail|cruis|walk|\bfl(?:y|ies|ew)|swim|"
+                  r"rid(?:e|ing)|rode|speed|navigat|taxi|drifting|strolling|anchor|taking off|landing|heading|"
+                  r"approach|leaving|entering|exiting|return|cross|pass|rac(?:e|ing)|hover|flow|turn|going", re.I)
+
+def _hide_names(text: str) -> tuple[str, dict[str, str]]:
+    "`text` with each proper name that holds a word of light replaced by one letter, and the table to bring them back"
+    table = {}
+    for a, b in names(text)[::-1]:
+        if not (_CUE.search(text[a:b]) or _RUN.search(text[a:b])): continue
+        mark = chr(0x14500 + len(table) % 256)
+        text, table[mark] = text[:a] + mark + text[b:], text[a:b]
+    return text, table
+
+
+
+# %% ../../nbs/16_rewriting.ipynb #2540cba4
+_SWEPT = re.compile(rf"(?<![^\W_])(?:{_alt(COLOURS | {'colour', 'color', 'colours', 'colors'})}){_END}", re.I)
 
 def _fallback(text: str, original: str) -> str:
     "`text`, or a plain sentence where nothing but punctuation is left of `original`"
@@ -246,15 +272,17 @@ def _fallback(text: str, original: str) -> str:
 
 def without_light(text: str, edits: list[Edit], rules: str | None = None) -> str:
     "`text` without what only an optical image shows; the edits are added to the log"
-    (marked, table), original = _mark(text), text
+    original, (text, kept) = text, _hide_names(text)
+    marked, table = _mark(text)
     if _CUE.search(marked):
-        for rows in read_rules(rules).values(): marked = _apply(marked, rows, edits, table)
+        for rows in read_rules(rules).values(): marked = _apply(marked, rows, edits, table | kept)
     text = _unmark(marked, table)
     for _ in range(len(text)):
         m = _SWEPT.search(text) or next((re.search(rf'\b{re.escape(w)}\b', text, re.I) for w in forbidden(text)), None)
         if not m: break
         new = _splice(text, *m.span(), '')
         edits.append(_changed('grammar/swept', text, new)); text = new
+    text = _unmark(text, kept)
     full = _fallback(text, original)
     if full != text: edits.append(Edit('grammar/nothing-left', original.strip(), full.strip()))
     return full
@@ -523,7 +551,7 @@ def _measured(facts: Iterable[Fact]) -> tuple[str, tuple[Fact, ...]]:
         told += [f for key in ('sensor', 'band', 'polarisation') for f in known.get(key, ())]
     return ' '.join(text), tuple(told)
 
-# %% ../../nbs/16_rewriting.ipynb #aa4f5029
+# %% ../../nbs/16_rewriting.ipynb #2dbfe652
 def rewrite(
     text: str,                              # what was said of the optical image
     gsd: float | None = None,               # metres a pixel; None: nothing is generalised
@@ -534,7 +562,7 @@ def rewrite(
     "What of `text` holds for a SAR image, by rules alone, with the log of every edit"
     if not text.strip(): return Rewritten(text)
     edits, original = [], text
-    text = re.sub(r'[\U00013000-\U000144FF]', '', text)           # hieroglyphs: our marks
+    text = re.sub(r'[\U00013000-\U000145FF]', '', text)           # hieroglyphs: our marks
     text = without_light(text, edits, rules)
     text, stated = verified(text, None if facts is None else tuple(facts), edits)
     text = generalised(text, gsd, edits)

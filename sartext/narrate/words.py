@@ -7,7 +7,7 @@ __all__ = ['NOUNS', 'COVERS', 'CELLS', 'PLACES', 'SIZE_SCALES', 'SIZES', 'SIZE_W
            'FRACTIONS', 'RESOLUTIONS', 'GROUNDS', 'GRAINS', 'CONTRASTS', 'SIDES', 'ONES', 'COVER_WORDS', 'Noun',
            'read_nouns', 'category', 'nameable', 'ancestors', 'plural', 'spoken', 'article', 'number_word', 'and_list',
            'cell', 'place', 'size_word', 'is_chip', 'metres', 'extent', 'axis_word', 'share_of_side', 'resolution_word',
-           'ground_word', 'forbidden', 'Cover', 'cover', 'cover_words', 'share_word', 'percent_words']
+           'ground_word', 'names', 'forbidden', 'Cover', 'cover', 'cover_words', 'share_word', 'percent_words']
 
 # %% ../../nbs/10_words.ipynb #ac74e6c1
 import csv, re
@@ -234,16 +234,32 @@ def ground_word(mean: float) -> str:
     "The one of `GROUNDS` for a mean grey value, 0 to 255"
     return next(name for name, limit in GROUNDS.items() if mean < limit)
 
-# %% ../../nbs/10_words.ipynb #760f7036
+# %% ../../nbs/10_words.ipynb #b653967b
 _OPTICAL = (r'clouds?|cloudy|cloudless|clouded|sun|sunny|sunlight|sunlit|sunset|sunrise|shadows?|shady|shaded|lush|'
             r'turbid|muddy|photos?|photographs?|photographic|aerial|spring|summer|autumn|winter|morning|evening|'
             r'daytime|night|noon|lit|lighting|light|clear water|clear sky|sky')
 _COMPASS = r'(?:north|south)(?:[- ]?(?:east|west))?(?:ern)?|east(?:ern)?|west(?:ern)?'
 _FORBIDDEN = re.compile(rf"\b(?:{'|'.join(_COLOURS)}|{_OPTICAL}|{_COMPASS})\b", re.I)
 
+_NAME = re.compile(r"[A-Z][a-z'’-]+(?:\s+[A-Z][a-z'’-]+)+")
+_NO_NAME = re.compile(r"(?:The|An?|This|That|These|Those|Its?|Some|Many|Several|Two|Three|Four|Five|Six|Both|All|Most|"
+                      r"No|On|In|At|By|Near|Beside|Behind|There|Here|Over|Under|From|With|And|Next|To|Of)\s+")
+
+def names(text: str) -> tuple[tuple[int, int], ...]:
+    "Where proper names stand in `text`: two capitals in a row, unless all its words have capitals, as titles do"
+    if not re.search(r'\b[a-z]{4,}', text): return ()
+    found = []
+    for m in _NAME.finditer(text):
+        start = m.start()
+        while (word := _NO_NAME.match(text, start, m.end())): start = word.end()
+        if re.search(r'\s', text[start:m.end()]): found.append((start, m.end()))
+    return tuple(found)
+
 def forbidden(text: str) -> tuple[str, ...]:
-    "The words of `text` that a SAR caption may not use: colours, optical-only words, compass words"
-    return tuple(m.group().lower() for m in _FORBIDDEN.finditer(text))
+    "The words of `text` that a SAR caption may not use: colours, light, compass words; the Red Sea is a name"
+    kept = names(text)
+    return tuple(m.group().lower() for m in _FORBIDDEN.finditer(text)
+                 if not any(a <= m.start() < b for a, b in kept))
 
 # %% ../../nbs/10_words.ipynb #fa3c6b9b
 @dataclass(frozen=True)
