@@ -133,7 +133,7 @@ brilliant olive navy coral gold salmon chocolate lavender rust steel slate india
 clear bean iron grayish'''.split())
 WATERS = 'water|waters|sea|seawater|river|rivers|lake|lakes|pond|ponds|ocean|oceans|pool|pools|stream|brook|sky'
 
-# %% ../../nbs/16_rewriting.ipynb #09fb4f52
+# %% ../../nbs/16_rewriting.ipynb #7fe50c15
 _GROUP = {w: group for group, words in {
     'green': 'green greenish grenn grren gren emerald viridis lush', 'blue': 'blue bluish bule ultramarine',
     'earth': 'yellow brown khaki yellowish brownish'}.items() for w in words.split()}
@@ -142,7 +142,7 @@ def _alt(words: Iterable[str]) -> str: return '|'.join(sorted(map(re.escape, wor
 _TONES = {'light', 'dark', 'pale', 'bright', 'ligthe', 'ligth'}
 _END = r'(?![^\W_])'
 _DEEP = (rf"(?:{_alt(BEFORE_COLOUR | _TONES)}|(?:sea|sky|grass)(?=[\s-]+(?:green|blue))|lake(?=[\s-]+blue)|"
-         r"sap(?=[\s-]+green)|off(?=[\s-]+white)|french(?=[\s-]+gr[ae]y)|(?:palm|plam)(?=[\s-]+red))[\s-]+")
+         r"(?:sap|ark)(?=[\s-]+green)|off(?=[\s-]+white)|french(?=[\s-]+gr[ae]y)|(?:palm|plam)(?=[\s-]+red))[\s-]+")
 _TERM = (rf"(?:{_DEEP})*(?:[a-z]+-)?(?:{_alt(COLOURS)})(?:-?ish)?{_END}"
          rf"(?:[\s-]+colou?red(?=\s+[a-z]))?|(?:{_alt(VISUAL)}){_END}|"
          r"(?:light|dark|deep|cream|wheat|sand|rust|earth|bright|brightly)[\s-]+"
@@ -235,7 +235,7 @@ def _apply(text: str, rows: Iterable[Row], edits: list[Edit], table: Mapping[str
             at, text = max(0, m.start() - 60), new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #40661cb3
+# %% ../../nbs/16_rewriting.ipynb #fa5eab73
 _CUE = re.compile(r"[\U00013000-\U000133FF]|"
                   r"colou?r|shad|cloud|sun|fog|mist|haze|smog|sky|light|\blit\b|photo|aerial|camera|watermark|logo|"
                   r"spring|summer|autumn|winter|season|morning|evening|noon|night|day|dawn|dusk|weather|rain|wind|"
@@ -254,8 +254,6 @@ def _hide_names(text: str) -> tuple[str, dict[str, str]]:
         mark = chr(0x14500 + len(table) % 256)
         text, table[mark] = text[:a] + mark + text[b:], text[a:b]
     return text, table
-
-
 
 # %% ../../nbs/16_rewriting.ipynb #2540cba4
 _SWEPT = re.compile(rf"(?<![^\W_])(?:{_alt(COLOURS | {'colour', 'color', 'colours', 'colors'})}){_END}", re.I)
