@@ -151,7 +151,7 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #48947840
+# %% ../../nbs/13_annotation.ipynb #d0b97e58
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
@@ -160,7 +160,7 @@ c-h-inverted
 Nowhere in the {picture} is there {a_none}.
 
 c-h-counting
-Counting the {nouns} in the {picture} gives {number}{sized}, {at}.
+Counting gives {some} in the {picture}, {at}.
 Counting the {nouns} in the {picture} gives {number}{sized}{spots}.
 Counting the objects in the {picture} gives {some}{spots}.
 Counting the {none_nouns} in the {picture} gives zero.
@@ -178,13 +178,13 @@ The {picture} turns out to hold {some}{spots}.
 The {picture} is empty of {none_nouns}.
 
 c-h-list
-{Nouns} found: {number}{sized}, {at}.
+{Some} found {at_of}.
 {Nouns} found: {number}{sized}, {places}.
 Objects found: {some}; {places}.
 {None_nouns} found: none.
 ''', 'concise', True)
 
-# %% ../../nbs/13_annotation.ipynb #8b640cd0
+# %% ../../nbs/13_annotation.ipynb #d0e96573
 _HELD_OUT_COMPLEX = _table('''
 x-h-placed
 {Placed}, the only one in {frame}. | {Look}.
@@ -199,7 +199,7 @@ x-h-inverted
 {Frame} is free of {none_nouns}.
 
 x-h-counting
-Counting the {nouns} in {frame} gives {number}. | {Look}. | {Where}.
+Counting gives {some} in {frame}. | {Look}. | {Where}.
 Counting the {nouns} in {frame} gives {number}{spots}. | {Relation}. | {Look}.
 Counting the objects in {frame} gives {some}. | {Look}. | {Where}. | {Relation}.
 Counting the {none_nouns} in {frame} gives zero.
@@ -491,11 +491,11 @@ def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
         return f'{_all(d)} lie in {frame}' if len(d.said) > before else ''
     return slot
 
-# %% ../../nbs/13_annotation.ipynb #9461992d
+# %% ../../nbs/13_annotation.ipynb #28cf3e4a
 RELATIONS = {'close to': ('close to', 'close to', 'near'), 'nearby': ('close by', 'not far off', 'nearby'),
              'group': ('form', 'make up', 'stand in'),                                # the last of each: held out
              'spread': ('spread over', 'distributed over', 'scattered across'),
-             'dense': ('densely packed', 'close together', 'crowded together'),
+             'dense': ('close together', 'close to one another', 'crowded together'),
              'sparse': ('widely spaced', 'far apart', 'set far from one another')}
 ALIGNED = ('oriented', 'oriented', 'aligned')                                            # the last: held out
 
@@ -698,20 +698,20 @@ def _relation(d: Draft) -> str:
     text = '; '.join(_related(d, f, again and i == 1, they and i == 1) for i, f in enumerate(told))
     return d.say(text, 'relation', *told) if told else ''
 
-# %% ../../nbs/13_annotation.ipynb #6d00af8e
+# %% ../../nbs/13_annotation.ipynb #8a5021db
 def _ground(d: Draft) -> str:
-    "'dark, fine-grained background that grows brighter toward the left', '' if it was not measured"
+    "'background that looks dark and fine-grained', '' if it was not measured"
     found = [f for f in d.scene if (f.kind, f.subject) == ('scattering', 'background')]
     words = [next((f.value for f in found if f.value in table), None) for table in (GROUNDS, GRAINS)]
     slope = next((f.value for f in found if str(f.value).startswith('brighter toward')), '')
     if not any(words): return ''
-    text = ', '.join(filter(None, words)) + ' background'
-    return d.say(text + (f' that grows {slope}' if slope else ''), 'scene:ground', *found)
+    text = f"background that looks {' and '.join(filter(None, words))}"
+    return d.say(text + (f' and grows {slope}' if slope else ''), 'scene:ground', *found)
 
 def _standing(d: Draft) -> str:
-    "'it stands out clearly against a dark, smooth background'"
+    "'it stands out clearly against a background that looks dark and smooth'"
     ground = _ground(d)
-    against = f'{article(ground)} {ground}' if ground else 'the background'
+    against = f'a {ground}' if ground else 'the background'
     name, n = d.names[0] if d.names else '', sum(d.count.values())
     mine = sorted((f for f in d.scene if f.kind == 'scattering' and f.subject == name and f.value in CONTRASTS),
                   key=lambda f: -f.number)
@@ -723,15 +723,15 @@ def _standing(d: Draft) -> str:
     return f'{one} and {number_word(rest[0].number)} {CONTRASTS[rest[0].value]} against {against}'
 
 def _bright_area(d: Draft) -> str:
-    "'a bright area lies along the left side and covers about thirty percent of the picture'"
+    "'a brighter area lies along the left side and covers about thirty percent of the picture'"
     of = {f.kind: f for f in d.scene if f.subject == 'bright area'}
     if not of: return ''
     d.say('', 'scene:bright area', *of.values())
-    none = ('there is no large bright area', 'no large area is bright', 'no large area stands out as bright')
+    none = ('no large area is much brighter than the rest',)*2 + ('no large area stands out as much brighter',)
     if not of['presence'].value: return none[d.column]
     share = f"about {number_word(of['proportion'].value)} percent of the {d.picture}"
-    if 'position' not in of: return f"bright ground {('covers', 'takes up', 'fills')[d.column]} {share}"
-    start = ('a bright area lies', 'there is a bright area', 'a bright patch lies')[d.column]
+    if 'position' not in of: return f"brighter ground {('covers', 'takes up', 'fills')[d.column]} {share}"
+    start = ('a brighter area lies', 'there is a brighter area', 'a brighter patch lies')[d.column]
     return f"{start} {SIDES[of['position'].value]}{' and covers' if d.column != 1 else ', covering'} {share}"
 
 def _setting(d: Draft) -> str:

@@ -6,7 +6,7 @@
 __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_facts', 'Truth', 'truth_of', 'judge', 'Checked',
            'entails', 'check', 'Score', 'score', 'check_file', 'plant', 'planted', 'alike', 'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #64d3e8e5
+# %% ../../nbs/12_checking.ipynb #71b92c02
 import json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from pathlib import Path
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
 from ..sources.texts import IMAGE_KEYS, TEXT_KEYS, read_captions, table_rows
 from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES,
-                                   ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
+                                   ONES, ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
                                    table_text)
 
 # %% ../../nbs/12_checking.ipynb #a033db79
@@ -257,13 +257,15 @@ def _radar(text: str) -> tuple[str, list[Fact]]:
     take(_SPACING, lambda m: [Fact('metadata', 'spacing', _metric(m[1], m[2]))])
     return text, facts
 
-# %% ../../nbs/12_checking.ipynb #fcbacb65
+# %% ../../nbs/12_checking.ipynb #50e1cfee
 def _either(words: Iterable[str]) -> str: return '|'.join(sorted(words, key=len, reverse=True))
 
 _GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?'
                      rf'(?:,? ?\b({_either(GRAINS)})\b)?'
-                     r' ?background\b(?: that grows (brighter toward the (?:left|right|top|bottom)))?', re.I)
-_NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) bright)\b', re.I)
+                     rf' ?background\b(?: that looks ({_either(GROUNDS)})(?: and ({_either(GRAINS)}))?)?'
+                     r'(?: (?:that|and) grows (brighter toward the (?:left|right|top|bottom)))?', re.I)
+_NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) (?:much )?bright(?:er)?'
+                        r'(?: than the rest)?)\b', re.I)
 
 def _ground(text: str) -> tuple[str, list[Fact]]:
     "What `text` says of the background and of bright areas that are not there, and `text` without it"
@@ -273,8 +275,10 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #410ffd2c
+# %% ../../nbs/12_checking.ipynb #1e61cb38
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
+_THAN = {'darker': 'dark', 'brighter': 'bright', 'smoother': 'smooth', 'rougher': 'rough'}       # 'than the rest'
+_TIPS = {w.replace('central', 'center'): c for c, w in ONES.items()}
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
 _UPPER = {'upper': 'top', 'lower': 'bottom'}
@@ -293,7 +297,7 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #a88764f7
+# %% ../../nbs/12_checking.ipynb #872f9a21
 _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
@@ -303,6 +307,10 @@ _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # 
     ('shore', r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
     (' from ', rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
      lambda m: _coded('v', 'crossing' if m[1][0] in 'cC' else 'elongated', m[2], 'to', m[3])),
+    ('stretch', rf"\bstretch(?:es|ing)? from the ({_either(_TIPS)}) to the ({_either(_TIPS)})\b",
+     lambda m: _coded('v', 'elongated', _TIPS[m[1].lower()], 'to', _TIPS[m[2].lower()])),
+    ('than the rest', rf"\b(appears?|looks?) ((?:{_either(_THAN)})(?: and (?:{_either(_THAN)}))?) than the rest\b",
+     lambda m: f"{m[1]} {_coded('t', ' '.join(_THAN.get(w, w) for w in m[2].lower().split()))}"),
     ('er than', r'\b(?:about (\d+) dB|clearly) (darker|brighter) than (before)?\b',
      lambda m: _coded('t' if m[3] else 'r', m[2], m[3] and 'than before', m[1])),
     ('', rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)",
@@ -1518,7 +1526,7 @@ def _alike_counts(a: int | str, b: int | str) -> bool:
     if 'plural' in (a, b) and 1 in least: return True               # presence, and 'a ship'
     return a != 'plural' and (least[0] >= least[1] if vague[1] else least[1] >= least[0])
 
-# %% ../../nbs/12_checking.ipynb #8b9308a4
+# %% ../../nbs/12_checking.ipynb #c767b51e
 def _labelled(path: str | Path, problems: Problems) -> Iterator[tuple[str, str, list[Fact], list[Fact]]]:
     "Text, source and labels of each line: what is stated, what is only supposed"
     for place, row in table_rows(path, problems):

@@ -83,24 +83,30 @@ def _share(box: Box, width: int, height: int) -> str | None:
     fraction = share_of_side(part, whole)
     return fraction and f'{fraction} of the {side}'
 
-# %% ../../nbs/11_facts.ipynb #30f8c17a
+# %% ../../nbs/11_facts.ipynb #7405fec0
+def _typed(box: Box) -> bool:
+    "Whether the category is a designation: 'T72', 'object of class 7'"
+    return any(c.isdigit() for c in category(box.category))
+
 def things(record: Record) -> list[Thing]:
     "The boxes of `record` read once, in the order of the boxes"
     width, height, spacing = record.width, record.height, record.sar.pixel_spacing
     chip = is_chip(width, height, [(b.x, b.y, b.w, b.h) for b in record.boxes])
     names = [nameable(category(b.category), record.spacing) for b in record.boxes]
     bare = {n for n, b in zip(names, record.boxes) if _told(b, 'length') is None}   # a length told of all, or of none
+    typed = {n for n, b in zip(names, record.boxes) if _typed(b)}
+    scales = {NOUNS[n].scale if n in NOUNS else 'object' for n in names}
+    scale = 'object' if 'object' in scales else 'scene'
     def one(name, b):
-        scale = NOUNS[name].scale if name in NOUNS else 'object'
-        size = None if chip or spacing else size_word(_area(b)/(width*height), scale)
-        length = _told(b, 'length') if name not in bare else _length(b, spacing) if spacing else None
+        size = None if chip or spacing or name in typed else size_word(_area(b)/(width*height), scale)
+        length = _told(b, 'length') if name not in bare else _length(b, spacing) if spacing and name not in typed else None
         size = None if length else size
         share = _share(b, width, height) if size else None
-        return Thing(name, cell(*b.center, width, height), size, length, extent(b.w, b.h), b, _axis(b), share,
-                     _type(b, name))
+        wide = 'even' if name in typed else extent(b.w, b.h)
+        return Thing(name, cell(*b.center, width, height), size, length, wide, b, _axis(b), share, _type(b, name))
     return [one(name, b) for name, b in zip(names, record.boxes)]
 
-# %% ../../nbs/11_facts.ipynb #fd9357b4
+# %% ../../nbs/11_facts.ipynb #b0758f8e
 def _arrays(boxes: Iterable[Box]) -> np.ndarray:
     "Boxes as rows (left, top, right, bottom, longer side)"
     rows = [(b.x, b.y, b.x + b.w, b.y + b.h, max(b.w, b.h)) for b in boxes]
@@ -109,25 +115,27 @@ def _arrays(boxes: Iterable[Box]) -> np.ndarray:
 def _is_close(one: np.ndarray,   # (5,) as `_arrays` gives
               many: np.ndarray,  # (n, 5)
               limit: float,      # (W+H)/8 of the picture, pixels
+              reach: float = .5, # how much of both lengths together the gap may be
              ) -> np.ndarray:    # (n,) bool
     "Which of `many` boxes lie close to `one`"
     gap = np.maximum(np.maximum(many[:, :2] - one[2:4], one[:2] - many[:, 2:4]), 0)
-    return np.hypot(*gap.T) < np.minimum(limit, many[:, 4] + one[4])
+    lengths = np.minimum(many[:, 4] + one[4], 4*np.minimum(many[:, 4], one[4]))
+    return np.hypot(*gap.T) < np.minimum(limit, reach*lengths)
 
-# %% ../../nbs/11_facts.ipynb #187f5d8f
-def _groups(rows: np.ndarray, limit: float) -> list[np.ndarray]:
+# %% ../../nbs/11_facts.ipynb #abb69ad8
+def _groups(rows: np.ndarray, limit: float, reach: float = .5) -> list[np.ndarray]:
     "Indices of the boxes that hang together, each group in rising order"
     left, groups = np.arange(len(rows)), []
     while len(left):
         todo, group, left = [left[0]], [], left[1:]
         while todo:
             group.append(i := todo.pop())
-            near = _is_close(rows[i], rows[left], limit)
+            near = _is_close(rows[i], rows[left], limit, reach)
             todo.extend(left[near]); left = left[~near]
         groups.append(np.sort(group))
     return groups
 
-# %% ../../nbs/11_facts.ipynb #3413a622
+# %% ../../nbs/11_facts.ipynb #e90c942b
 def is_row(rows: np.ndarray) -> bool:
     "Whether boxes (n, 5) stand in a row: three or more, on a line, about evenly"
     if len(rows) < 3: return False
@@ -137,12 +145,13 @@ def is_row(rows: np.ndarray) -> bool:
     along, across = centred @ direction, centred @ np.array([-direction[1], direction[0]])
     steps = np.diff(np.sort(along))
     straight = np.abs(across).max() <= min(.5*rows[:, 4].mean(), .1*np.ptp(along))
-    return bool(straight and steps.min() > 0 and steps.max() <= 2*steps.min())
+    alike = rows[:, 4].max() <= 2*rows[:, 4].min()
+    return bool(straight and alike and steps.min() > 0 and steps.max() <= 2*steps.min())
 
 def is_cluster(rows: np.ndarray, width: int, height: int) -> bool:
-    "Whether boxes (n, 5) that hang together make a cluster: four or more, within a quarter of the picture"
+    "Whether boxes (n, 5) that hang together make a cluster: four or more, within half the width and half the height"
     w, h = rows[:, 2:4].max(0) - rows[:, :2].min(0)
-    return len(rows) >= 4 and w*h <= width*height/4
+    return len(rows) >= 4 and w <= width/2 and h <= height/2
 
 # %% ../../nbs/11_facts.ipynb #bbe0f69c
 def _counts(record: Record, things: list[Thing]) -> Iterator[Fact]:
@@ -174,28 +183,29 @@ def _sizes(things: list[Thing]) -> Iterator[Fact]:
                 for value, n in count.items():
                     if value: yield Fact('size', name, value, n, where=where)
 
-# %% ../../nbs/11_facts.ipynb #05aacea1
+# %% ../../nbs/11_facts.ipynb #2a30e049
 def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> Iterator[Fact]:
     "Rows, clusters and neighbours among the things of one category"
     rows = _arrays(t.box for t in same)
+    lined = [g for g in _groups(rows, limit, 1.) if is_row(rows[g])]
     groups = _groups(rows, limit)
-    for group in groups:
+    dense = [g for g in groups if is_cluster(rows[g], record.width, record.height)
+             and not any(set(g) <= set(line) for line in lined)]
+    for kind, group in (*(('row', g) for g in lined), *(('cluster', g) for g in dense)):
         where, most = max(Counter(same[i].where for i in group).items(), key=lambda kv: (kv[1], -CELLS.index(kv[0])))
-        dense = is_cluster(rows[group], record.width, record.height)
-        kind = 'row' if is_row(rows[group]) else 'cluster' if dense else None
-        if kind: yield Fact('relation', name, kind, len(group), where=where if most == len(group) else None)
+        yield Fact('relation', name, kind, len(group), where=where if most == len(group) else None)
     if near := sum(len(g) for g in groups if len(g) > 1): yield Fact('relation', name, 'close to', near, name)
-    cells = {t.where for t in same}
-    if len(same) >= 5 and len(cells) >= 5: yield Fact('relation', name, 'spread', len(same))
+    wide = all(np.ptp([t.box.center for t in same], 0) >= (record.width/2, record.height/2)) if len(same) >= 5 else False
+    if wide and len({t.where for t in same}) >= 5: yield Fact('relation', name, 'spread', len(same))
 
-# %% ../../nbs/11_facts.ipynb #17f0fc84
-def _nearest(rows: np.ndarray) -> float:
-    "Mean distance to the nearest neighbour, in mean longer sides"
+# %% ../../nbs/11_facts.ipynb #af7e7d78
+def _nearest(rows: np.ndarray) -> np.ndarray: # (n,)
+    "Distance of each to its nearest neighbour, in mean longer sides"
     centres = (rows[:, :2] + rows[:, 2:4])/2
     def least(i):
         d = np.hypot(*(centres - centres[i]).T); d[i] = np.inf
         return d.min()
-    return float(np.mean([least(i) for i in range(len(rows))])/rows[:, 4].mean())
+    return np.array([least(i) for i in range(len(rows))])/rows[:, 4].mean()
 
 _PARALLEL = 10.       # degrees
 
@@ -205,21 +215,24 @@ def _parallel(angles: list[float | None]) -> bool:
     turned = np.sort(np.array(angles) % 180)
     return bool(180 - np.diff(turned, append=turned[0] + 180).max() <= _PARALLEL)
 
-def _together(name: str, same: list[Thing]) -> Iterator[Fact]:
+def _together(name: str, same: list[Thing], limit: float = math.inf) -> Iterator[Fact]:
     "Largest, parallel, dense or sparse among the things of one category"
     areas = sorted(((_area(t.box), t.where) for t in same), key=lambda a: -a[0])
     alone = len(same) > 1 and sum(t.where == areas[0][1] for t in same) == 1
     if alone and areas[0][0] >= 1.5*areas[1][0]: yield Fact('relation', name, 'largest', 1, where=areas[0][1])
     if all(t.axis for t in same) and _parallel([_angle(t.box) for t in same]):
         yield Fact('relation', name, 'parallel', len(same))
-    if len(same) >= 5:
-        apart = _nearest(_arrays(t.box for t in same))
-        if not 1.6 <= apart <= 6: yield Fact('relation', name, 'dense' if apart < 1.6 else 'sparse', len(same))
+    if len(same) < 5: return
+    rows = _arrays(t.box for t in same)
+    apart = _nearest(rows)
+    if apart.mean() > 6 and apart.min() > 4: yield Fact('relation', name, 'sparse', len(same))
+    elif len(_groups(rows, limit, .25)) == 1: yield Fact('relation', name, 'dense', len(same))
 
 def _edges(record: Record, name: str, same: list[Thing]) -> Iterator[Fact]:
     "How many things of a category lie close to which edge of the picture; those that span it count for none"
     w, h = record.width, record.height
     def near(b):
+        if _typed(b): return []                                             # its box may be a roomy chip
         gaps = {'left': b.x/w, 'right': 1 - (b.x + b.w)/w, 'top': b.y/h, 'bottom': 1 - (b.y + b.h)/h}
         return [] if max(b.w/w, b.h/h) > .5 else [e for e, gap in gaps.items() if gap < .03]
     count = Counter(e for t in same for e in near(t.box))
@@ -279,7 +292,7 @@ def _cross(one: Box, other: Box) -> bool:
     def side(p, q, r): return np.sign((q[0] - p[0])*(r[1] - p[1]) - (q[1] - p[1])*(r[0] - p[0]))
     return side(*a, b[0])*side(*a, b[1]) < 0 and side(*b, a[0])*side(*b, a[1]) < 0
 
-# %% ../../nbs/11_facts.ipynb #b307fdcc
+# %% ../../nbs/11_facts.ipynb #4087eefb
 def _between(name: str, same: list[Thing], other: str, others: list[Thing]) -> Iterator[Fact]:
     "Ships at a quay, long structures that cross"
     if 'ship' in ancestors(name) and other in _QUAYS:
@@ -297,7 +310,7 @@ def _relations(record: Record, things: list[Thing]) -> Iterator[Fact]:
     rows = {name: _arrays(t.box for t in same) for name, same in by_name.items()}
     for name, same in by_name.items():
         yield from _groupings(record, name, same, limit)
-        yield from _together(name, same)
+        yield from _together(name, same, limit)
         yield from _edges(record, name, same)
         for other in names:
             yield from _between(name, same, other, by_name[other])
@@ -364,8 +377,9 @@ def metadata_facts(record: Record) -> tuple[Fact, ...]:
 from ..imagery.read import Raster
 from .words import cover, share_word
 
-# %% ../../nbs/11_facts.ipynb #e9052637
+# %% ../../nbs/11_facts.ipynb #9f0e41f7
 LEAST_PIXELS = 20
+_OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
 
 @dataclass(frozen=True)
 class Region:
@@ -374,16 +388,22 @@ class Region:
     here: np.ndarray                   # (H, W) bool
     share: float                       # of the picture, 0…1
     patches: tuple[np.ndarray, ...]    # (n, 2) pixels (row, column) of each patch, the largest first
+    @property
+    def complete(self) -> bool:
+        "Whether the patches are all there is: of a thing to the pixel, of a cover but for one pixel of fifty"
+        left = 1 - sum(map(len, self.patches))/self.here.sum()
+        return not left if self.name in _OBJECTS else left <= .02
 
-def _patches(here: np.ndarray) -> tuple[np.ndarray, ...]:
-    "Pixels of the connected parts of `here`, the largest first"
+def _patches(here: np.ndarray, single: bool = False) -> tuple[np.ndarray, ...]:
+    "Pixels of the connected parts of `here`, the largest first; `single`: of things, which may be small"
     from scipy import ndimage
     label, n = ndimage.label(here, np.ones((3, 3)))
     rows, columns = np.nonzero(here)
     order = np.argsort(label[rows, columns], kind='stable')
     ends = np.cumsum(np.bincount(label[rows, columns], minlength=n + 1)[1:])
     found = np.split(np.column_stack([rows, columns])[order], ends[:-1]) if n else []
-    return tuple(sorted((p for p in found if len(p) >= LEAST_PIXELS), key=lambda p: (-len(p), *p[0])))
+    least = min(LEAST_PIXELS, max(map(len, found), default=0)/4) if single else LEAST_PIXELS
+    return tuple(sorted((p for p in found if len(p) >= least), key=lambda p: (-len(p), *p[0])))
 
 def class_at(name: str, spacing: float | None) -> str:
     "What a class of a mask may be called: a cover as it is, an object as `spacing` allows"
@@ -400,17 +420,18 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
     found = []
     for name, same in values.items():
         here = np.isin(mask, same)
-        if (n := int(here.sum())) >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here)))
+        if (n := int(here.sum())) < LEAST_PIXELS: continue
+        found.append(Region(name, here, n/mask.size, _patches(here, name in _OBJECTS)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #e88016a5
+# %% ../../nbs/11_facts.ipynb #e51bd6fd
 def _percents(shares: list[float]) -> list[int]:  # of the whole, adding up to 1
     "Whole percent that do not add up to more than 100, nor to less where no share is rounded to zero"
     whole = [int(100*s + .5) for s in shares]
-    def reason(i, way): return way*(whole[i] - 100*shares[i]), shares[i]    # how far rounding went that way
     while (over := sum(whole) - 100) > 0 or over and all(w or not s for w, s in zip(whole, shares)):
         way = 1 if over > 0 else -1
-        whole[max(range(len(whole)), key=lambda i: reason(i, way))] -= way
+        within = [i for i in range(len(whole)) if abs(whole[i] - way - 100*shares[i]) < 1 and whole[i] >= way]
+        whole[max(within, key=lambda i: shares[i])] -= way
     return whole
 
 # %% ../../nbs/11_facts.ipynb #b8a57bf8
@@ -435,7 +456,7 @@ def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[F
     for name in sorted(absent):
         if not record.labelled_classes or name not in NOUNS or name in labelled: yield Fact('presence', name, False)
 
-# %% ../../nbs/11_facts.ipynb #b5f12209
+# %% ../../nbs/11_facts.ipynb #482c8a64
 _MASS = .75           # share of a cover's mass that must lie where it is said to lie: three of four
 _FEW = 4              # up to so many patches are placed one by one
 
@@ -466,16 +487,16 @@ def _patch_places(r: Region, width: int, height: int) -> Iterator[Fact]:
     "How many patches there are and, if few, in which cells"
     main, n = _main(r.patches), len(r.patches)
     if not main: return
-    if len(main) <= _FEW: yield Fact('relation', r.name, 'patches' if len(main) == n else 'main patches', len(main))
+    known = len(main) == n and r.complete
+    if len(main) <= _FEW: yield Fact('relation', r.name, 'patches' if known else 'main patches', len(main))
     elif n > 2*_FEW and _mass_place(r.here) in (None, 'throughout'): yield Fact('relation', r.name, 'scattered')
-    if len(main) == n <= _FEW and r.share < .25:
+    if known and n <= _FEW and r.share < .25:
         at = [cell(*(p.mean(0)[::-1] + .5), width, height) for p in main]
         if not all(_held(p, where, width, height) >= .5 for p, where in zip(main, at)): return
         yield from (Fact('position', r.name, where, k) for where, k in Counter(at).items())
 
-# %% ../../nbs/11_facts.ipynb #3bb896e2
+# %% ../../nbs/11_facts.ipynb #cd736989
 _LONG = 6             # length over width from which a patch is a band; a disc has 1.8 by the same measure, a square 2.3
-_AXES = ('left to right', 'upper left to lower right', 'top to bottom', 'lower left to upper right')
 
 def _ends(patch: np.ndarray, width: int, height: int) -> tuple[str, str] | None:
     "The two sides of the picture that the patch joins: touched at places at least 0.6 of its own extent apart"
@@ -498,16 +519,18 @@ def band(patch: np.ndarray) -> tuple[float, float]:
     length = box.sum()/width
     return (length if np.hypot(*np.ptp(patch, 0)) >= .5*length else 0.), width
 
-def _direction(patch: np.ndarray) -> str | None:
-    "The picture direction along which the patch stretches, one of `_AXES`; None where it bends too much for one"
-    (yy, xy), (_, xx) = np.cov(patch.T)
-    values, vectors = np.linalg.eigh([[xx, xy], [xy, yy]])
+def _tips(patch: np.ndarray, width: int, height: int) -> str | None:
+    "The cells of the two ends of a long patch, 'left to top'; None where it bends too much, or both ends lie in one cell"
+    values, vectors = np.linalg.eigh(np.cov(patch.T))
     if values[1] < 6*values[0]: return None
-    return _AXES[int(np.round(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))/45)) % 4]
+    along = (patch - patch.mean(0)) @ vectors[:, 1]
+    low, high = np.quantile(along, (.03, .97))
+    ends = [(patch[on].mean(0) + .5)[::-1] for on in (along <= low, along >= high)]
+    flat = np.ptp([x for x, _ in ends]) >= np.ptp([y for _, y in ends])
+    a, b = (cell(x, y, width, height) for x, y in sorted(ends, key=lambda e: e[0] if flat else e[1]))
+    return f'{a} to {b}' if a != b else None
 
-# %% ../../nbs/11_facts.ipynb #89fb17c3
-_OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
-
+# %% ../../nbs/11_facts.ipynb #5bc0b0cd
 def _shapes(r: Region, width: int, height: int) -> Iterator[Fact]:
     "Whether the class is one long band, and which sides of the picture it joins"
     main = _main(r.patches)
@@ -515,8 +538,7 @@ def _shapes(r: Region, width: int, height: int) -> Iterator[Fact]:
     length, across = band(main[0])
     if length < _LONG*across: return
     if ends := _ends(main[0], width, height): yield Fact('relation', r.name, 'crossing', where=' to '.join(ends))
-    elif length >= .1*max(width, height) and (axis := _direction(main[0])):
-        yield Fact('relation', r.name, 'elongated', where=axis)
+    elif tips := _tips(main[0], width, height): yield Fact('relation', r.name, 'elongated', where=tips)
 
 # %% ../../nbs/11_facts.ipynb #a4221cd0
 def _index(found: list[Region], shape: tuple[int, int]) -> np.ndarray:

@@ -179,9 +179,9 @@ def is_chip(width: int, height: int,                          # of the picture, 
     middle = abs(x + w/2 - width/2) <= .05*width and abs(y + h/2 - height/2) <= .05*height
     return middle and (min(width, height) <= 160 or w*h >= .4*width*height)
 
-# %% ../../nbs/10_words.ipynb #74c2996f
-EXTENTS = {'wide': ('elongated from left to right', 'stretched from side to side', 'extended horizontally'),
-           'tall': ('elongated from top to bottom', 'stretched from top to bottom', 'extended vertically')}
+# %% ../../nbs/10_words.ipynb #5392a5e3
+EXTENTS = {'wide': ('elongated from left to right', 'elongated horizontally', 'extended horizontally'),
+           'tall': ('elongated from top to bottom', 'elongated vertically', 'extended vertically')}
 
 def metres(length: float) -> str:
     "A length in metres, rounded for reading: 'about 120 m'"
@@ -261,7 +261,7 @@ def forbidden(text: str) -> tuple[str, ...]:
     return tuple(m.group().lower() for m in _FORBIDDEN.finditer(text)
                  if not any(a <= m.start() < b for a, b in kept))
 
-# %% ../../nbs/10_words.ipynb #fa3c6b9b
+# %% ../../nbs/10_words.ipynb #a54fadee
 @dataclass(frozen=True)
 class Cover:
     "How one class of a mask is spoken of"
@@ -277,11 +277,11 @@ COVER_WORDS = {
     'water': Cover('water', ('body of water', 'bodies of water'), band='river'),
     'land': Cover('land', ('piece of land', 'pieces of land')),
     'oil spill': Cover('oil', ('oil spill', 'oil spills')),
-    'oil look-alike': Cover('oil look-alikes', ('oil look-alike', 'oil look-alikes'), True),
-    'built-up area': Cover('built-up areas', ('built-up area', 'built-up areas'), True),
+    'oil look-alike': _patches('oil look-alike'),
+    'built-up area': Cover('built-up land', ('built-up area', 'built-up areas')),
     'building': Cover('buildings', ('block of buildings', 'blocks of buildings'), True),
     'road': Cover('road surface', ('stretch of road', 'stretches of road'), band='road'),
-    'orchard': Cover('orchards', ('orchard', 'orchards'), True), 'forest': _patches('trees', True),
+    'orchard': _patches('orchards', True), 'forest': _patches('trees', True),
     'grassland': _patches('grass'), 'cropland': Cover('cropland', ('stretch of cropland', 'stretches of cropland')),
     'snow and ice': _patches('snow and ice', True),
     'change': Cover('changed ground', ('changed area', 'changed areas')),
