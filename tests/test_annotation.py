@@ -411,3 +411,47 @@ def test_a_crowd_is_not_among_the_objects():
         Box('ship', 9, 9, 20, 9), Box('bridge', 9, 99, 20, 9), Box('person', 200, 200, 90, 90, attributes={'iscrowd': 1})))
     told = [c.text for i in range(40) for c in narrate(record, seed=i, per_image=3).captions]
     assert told and not [t for t in told if 'the objects' in t]
+
+def test_close_together_is_what_a_person_calls_so(data):
+    "SSDD pictures that were looked at: all ships in one tight group, or pairs at the corners of the picture"
+    from sartext.sources.boxes import read_boxes
+    records = {r.id: r for r in read_boxes(data/'ssdd/JPEGImages', data/'ssdd/annotations/instances.json', decode=False)}
+    def said(id): return {f.value for f in box_facts(records[id]) if f.kind == 'relation' and f.object in (None, 'ship')}
+    for id in ('000233', '000236', '000737', '000738', '000743', '000750', '001088'): assert 'dense' in said(id), id
+    for id in ('000232', '000740', '000748', '001035', '001084', '001085', '001090'): assert 'dense' not in said(id), id
+    for id in ('000631', '000395', '001038', '000374', '000347'): assert not said(id) & {'close to', 'row', 'cluster'}, id
+    for id in ('000782', '001008', '000243'): assert 'close to' in said(id), id
+    assert 'cluster' not in said('001090') and 'spread' not in said('001114') and 'sparse' in said('000155')
+
+def test_close_is_measured_in_lengths_of_the_objects():
+    def close(gap, length=20, other=20):
+        r = Record('a', 'a.png', 900, 900, boxes=(Box('ship', 100, 100, length, 9), Box('ship', 100 + length + gap, 100, other, 9)))
+        return any(f.value == 'close to' for f in box_facts(r))
+    assert close(19) and not close(21) and close(99, 100, 100) and not close(101, 100, 100)
+    assert not close(41, 20, 400) and close(39, 20, 400)                    # not more than two lengths of the smaller
+
+def test_no_object_stretches_from_side_to_side():
+    for box in (Box('ship', 100, 100, 40, 10), Box('ship', 100, 100, 10, 40)):
+        for kind in ('concise', 'complex'):
+            for text, _ in told(box, replace(box, x=200), kind=kind): assert 'stretch' not in text and 'side to side' not in text, text
+
+@pytest.mark.parametrize('name', ['T72', 'ZIL131', '7', 'A320'])
+def test_a_designation_has_no_size(name):
+    for sar in (Sar(), Sar(pixel_spacing=(.3, .3))):
+        for boxes in ([Box(name, 3, 100, 60, 60)], [Box(name, 3, 100, 60, 60), Box(name, 150, 150, 90, 30)]):
+            for kind in ('concise', 'complex'):
+                for text, facts in told(*boxes, kind=kind, sar=sar):
+                    assert not any(f.kind == 'size' for f in facts) and ' edge' not in text, text
+                    assert not re.search(r'small|tiny|large|-sized|\bspans|elongated', text), text
+                    assert kind == 'complex' or not re.search('found: one', text), text
+
+def test_one_object_is_told_in_a_whole_sentence():
+    texts = [t for seed in range(9) for t, _ in told(Box('T72', 100, 100, 30, 30), kind='concise', plans='held-out', seed=seed)]
+    assert any('is to be found' in t for t in texts) and not any(re.search('found: one|gives one[.,]', t) for t in texts), texts
+
+def test_sizes_in_one_caption_are_on_one_scale():
+    "A harbor of a twentieth of the picture is not small beside a boat"
+    harbor, ship = Box('harbor', 20, 100, 90, 60), Box('ship', 200, 20, 30, 12)
+    facts = {f.subject: f.value for _, fs in told(harbor, ship) for f in fs if f.kind == 'size' and not f.where and f.value in ('small', 'large')}
+    assert facts == {'harbor': 'large', 'ship': 'small'}
+    assert {f.value for _, fs in told(harbor) for f in fs if f.kind == 'size'} >= {'small'}       # alone, it is judged as harbors are

@@ -126,3 +126,9 @@ def test_every_plan_states_what_was_measured(ssdd):
         assert len({c.facts for c in told}) == 1
         concise = narrate(r, kinds=('concise',), measured=facts).captions[0]
         assert concise == narrate(r, kinds=('concise',)).captions[0]                            # short ones stay as they are
+
+def test_tone_is_told_as_a_comparison(ssdd):
+    "Nothing is bright or dark by itself: the stretch of the picture is not known"
+    told = [narrate(r, kinds=('complex',), measured=facts).captions[0].text for r, facts in ssdd[::9]]
+    assert any('background that looks' in t for t in told) and any('brighter' in t for t in told)
+    for t in told: assert not re.search(r'\bbright (area|patch|ground)\b|\b(dark|dim|bright),? [\w-]* ?background|is bright\b', t), t

@@ -191,3 +191,59 @@ def test_8_bit_tiff_has_no_decibels(tmp_path):
     Image.fromarray(np.random.default_rng(0).random((64, 64)).astype('float32')).save(tmp_path/'f.tif')
     record = Record('g', 'g.tif', 64, 64, sar=Sar(quantity='intensity'))
     assert _raster(record, tmp_path/'g.tif').quantity == 'display' and _raster(record, tmp_path/'f.tif').quantity == 'intensity'
+
+def of(mask, **names):
+    r = Record('r', 'r.png', mask.shape[1], mask.shape[0], mask='m.png', mask_classes={str(i): n.replace('_', ' ') for n, i in names.items()})
+    return [compose_mask(r, p, random.Random(s), mask_facts(r, mask)).text for p in MASK_PLANS.values() for s in range(3)], mask_facts(r, mask)
+
+def test_only_what_spans_the_picture_is_said_to():
+    for length, places in ((80, None), (120, 'top center to the center'), (200, None)):          # of 200: in one cell or two, or through
+        mask = np.ones((200, 200), int); mask[:length if length == 200 else 10 + length, 98:104] = 2
+        if length < 200: mask[:10, 98:104] = 1
+        texts, facts = of(mask, sea=1, oil_spill=2)
+        crossing = [t for t in texts if re.search('top to bottom', t)]
+        assert bool(crossing) == (length == 200), crossing
+        tips = [t for t in texts if 'stretch' in t]
+        assert bool(tips) == (length < 200) and all(re.search('from the top center to the (bottom )?center', t) for t in tips), tips
+
+def test_one_ship_is_one_component():
+    def ships(*parts):
+        mask = np.ones((200, 200), int)
+        for y, x, n in parts: mask[y:y + 2, x:x + n] = 2
+        return ' '.join(of(mask, sea=1, ship=2)[0])
+    alone, small, speck, two = ships((20, 20, 20)), ships((20, 20, 12), (150, 150, 8)), ships((20, 20, 20), (150, 150, 1)), ships((20, 20, 20), (150, 150, 20))
+    assert re.search(r'\ba ship\b', alone) and 'ships' not in alone
+    for text in (small, two): assert 'ships' in text and not re.search(r'\b(a ship|one or more)\b', text), text
+    assert 'one or more ships' in speck.lower() and not re.search(r'\ba ship\b', speck), speck
+
+def test_a_whole_is_not_counted():
+    mask = np.ones((200, 200), int); mask[20:40, 20:40] = 2; mask[100:130, 150:190] = 3; mask[150:180, 20:60] = 4
+    for text in of(mask, sea=1, look_alike=2, built_up=3, orchard=4)[0]: assert not re.search('look-alikes|built-up areas', text), text
+    mask = np.ones((200, 200), int); mask[20:60, 20:60] = 2
+    for text in of(mask, sea=1, harbor=2)[0]: assert 'percent harbors' not in text and 'harbors 4 percent' not in text, text
+
+def test_tones_are_comparisons(folder):
+    r = next(read_masks(folder/'images', folder/'masks', written(folder, 'c.csv', '1,water\n2,crops\n')))
+    told = [c.text for c in narrate_mask(r, folder, kinds=('complex',), per_image=6).captions]
+    known = (*mask_facts(r, read_mask(folder/r.mask)), Fact('scattering', 'water', 'dark and smooth'), Fact('scattering', 'cropland', 'bright and rough'))
+    told += [compose_mask(r, p, random.Random(0), known).text for p in MASK_PLANS.values() if p.kind == 'complex']
+    assert any('darker and smoother than the rest' in t for t in told) and not any(re.search(r'(appears?|looks?) (dark|bright|smooth|rough)\b', t) for t in told), told
+
+def test_a_place_is_told_once():
+    mask = np.ones((200, 200), int); mask[:, 150:] = 2; mask[::9, 160:] = 3
+    texts = of(mask, sea=1, grass=2, trees=3)[0]
+    assert any(re.search('(?i)grass and trees .* (lie|lying) ', t) for t in texts)
+    for t in texts: assert len(re.findall('right side|right part|toward the right', t.split('the water lies')[0])) <= 1 or 'shore' in t, t
+
+def test_equal_shares_are_told_equal():
+    for a, b in ((14, 14), (6, 6)):
+        mask = np.ones((100, 100), int); mask.flat[:a*10] = 2; mask.flat[5000:5000 + b*10] = 3
+        shares = {f.subject: f.value for f in of(mask, sea=1, land=2, oil_spill=3)[1] if f.kind == 'proportion' and type(f.value) is int}
+        assert shares['land'] == shares['oil spill'] and sum(shares.values()) == 100, shares
+
+def test_shares_beside_things_are_rounded_as_they_are():
+    mask = np.ones((100, 100), int); mask.flat[:2620] = 2; mask.flat[2620:2860] = 3; mask.flat[9780:] = 4            # 71.8, 26.2, 2.4 …
+    mask[40:44, 20:40] = 5
+    texts, facts = of(mask, road=1, built_up=2, trees=3, grass=4, car=5)
+    for name, value in (('road', 1), ('built-up area', 2), ('forest', 3), ('grassland', 4)):
+        assert Fact('proportion', name, int(100*(mask == value).mean() + .5)) in facts, name

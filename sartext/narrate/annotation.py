@@ -151,7 +151,7 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #d0b97e58
+# %% ../../nbs/13_annotation.ipynb #37624710
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
@@ -178,7 +178,7 @@ The {picture} turns out to hold {some}{spots}.
 The {picture} is empty of {none_nouns}.
 
 c-h-list
-{Some} found {at_of}.
+{Some} is to be found {at_of}.
 {Nouns} found: {number}{sized}, {places}.
 Objects found: {some}; {places}.
 {None_nouns} found: none.
@@ -526,7 +526,7 @@ def _by_number(d: Draft, name: str, words: dict, of: str = '') -> str:
         return f'{_together(n, of)} {word}' if f.number == n else f'{number_word(f.number)}{start} {word}'
     return d.say(and_list([item(i, f) for i, f in enumerate(found)]), 'size:number', *found)
 
-# %% ../../nbs/13_annotation.ipynb #671131d8
+# %% ../../nbs/13_annotation.ipynb #d11c895a
 def _metres(d: Draft, name: str) -> list[Fact]: return [f for f in d.of('size', name) if str(f.value).endswith(' m')]
 
 def _spans(d: Draft, name: str, who: str = '') -> str:
@@ -538,7 +538,8 @@ def _spans(d: Draft, name: str, who: str = '') -> str:
     else:
         low, high = (next(str(f.value).removeprefix(w) for f in found if str(f.value).startswith(w))
                      for w in ('shortest ', 'longest '))
-        text = f'the shortest{of} spans {low} and the longest {high}'
+        end = 'er' if d.count[name] == 2 else 'est'
+        text = f'the short{end}{of} spans {low} and the long{end} {high}'
     return d.say(text, 'size:metres', *found)
 
 def _edge(d: Draft, name: str) -> str:

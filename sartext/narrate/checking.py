@@ -297,8 +297,10 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #872f9a21
+# %% ../../nbs/12_checking.ipynb #26221d7f
 _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
+    ('the shorter', r'\bthe (short|long)er (?=spans |about |of the )', r'the \1est '),
+    ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))', 'land area covers '),
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
     ('more than', r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),

@@ -424,22 +424,22 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
         found.append(Region(name, here, n/mask.size, _patches(here, name in _OBJECTS)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #e51bd6fd
-def _percents(shares: list[float]) -> list[int]:  # of the whole, adding up to 1
+# %% ../../nbs/11_facts.ipynb #10154823
+def _percents(shares: list[float], all_told: bool = True) -> list[int]:  # of the whole, adding up to 1
     "Whole percent that do not add up to more than 100, nor to less where no share is rounded to zero"
     whole = [int(100*s + .5) for s in shares]
-    while (over := sum(whole) - 100) > 0 or over and all(w or not s for w, s in zip(whole, shares)):
+    while (over := sum(whole) - 100) > 0 or over and all_told and all(w or not s for w, s in zip(whole, shares)):
         way = 1 if over > 0 else -1
-        within = [i for i in range(len(whole)) if abs(whole[i] - way - 100*shares[i]) < 1 and whole[i] >= way]
-        whole[max(within, key=lambda i: shares[i])] -= way
+        def reason(i): return shares[i] >= .1, way*(whole[i] - 100*shares[i]), shares[i]    # how far rounding went that way
+        whole[max((i for i in range(len(whole)) if way*(whole[i] - 100*shares[i]) > 0), key=reason)] -= way
     return whole
 
-# %% ../../nbs/11_facts.ipynb #b8a57bf8
+# %% ../../nbs/11_facts.ipynb #e1c0b0ee
 def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[Fact]:
     "What share each class has, which has the largest, what is unlabelled, and which classes do not occur"
     n = int((~np.isin(mask, [int(v) for v in record.mask_classes])).sum())
     small = mask.size - n - sum(int(r.here.sum()) for r in found)               # of classes too small to be named
-    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size])
+    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size], not any(r.name in _OBJECTS for r in found))
     for r, percent in zip(found, percents):
         yield Fact('presence', r.name, True)
         yield Fact('proportion', r.name, percent)

@@ -6,7 +6,7 @@
 __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'TONES', 'MASK_SLOTS', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask',
            'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #c3705be9
+# %% ../../nbs/14_segmentation.ipynb #1c4ef790
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ import numpy as np
 from ..records import BadInput, Caption, Fact, Problems, Record, rng_for
 from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
-from .words import (CELLS, NOUNS, ONES, and_list, article, cover_words, number_word, percent_words,
+from .words import (CELLS, NOUNS, ONES, Cover, and_list, article, cover_words, number_word, percent_words,
                                    place, plural, spoken)
 from .annotation import PICTURES, STYLES, Plan, _frame, _table, plans_of
 
@@ -165,10 +165,14 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #b2b6f84a
+# %% ../../nbs/14_segmentation.ipynb #9bfe07f3
 _NAMED = 4
 
-def _verb(name: str, one: str, many: str) -> str: return many if cover_words(name).plural else one
+def _words(name: str) -> Cover:
+    "How a class is spoken of as ground: '3 percent harbor area', however many there are"
+    return Cover(f'{name} area', (name, plural(name))) if name in NOUNS else cover_words(name)
+
+def _verb(name: str, one: str, many: str) -> str: return many if _words(name).plural else one
 
 def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
     "The covers told with their share, and those only named"
@@ -187,14 +191,14 @@ def _smaller(d: MaskDraft, names: list[str], others: list[str]) -> list[str]:
     if not names: return []
     less = max(d.percent[n] for n in names) < min(d.percent[n] for n in others)
     some = ('a smaller share of' if len(names) == 1 else 'smaller shares of') if less else 'some'
-    return [d.say(f'{some} {and_list([cover_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
+    return [d.say(f'{some} {and_list([_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
         True) for n in names))]
 
-# %% ../../nbs/14_segmentation.ipynb #0c2c0ae6
+# %% ../../nbs/14_segmentation.ipynb #02b6cdb8
 def _amounts(d: MaskDraft) -> str:
     "'60 percent water, 25 percent cropland and smaller shares of …'"
     told, rest = _told(d)
-    items = [f'{_share(d, n)} {cover_words(n).said}' for n in told] + _smaller(d, rest, told)
+    items = [f'{_share(d, n)} {_words(n).said}' for n in told] + _smaller(d, rest, told)
     return items[0] if len(items) == 1 else ', '.join(items[:-1]) + (', and ' if rest else ' and ') + items[-1]
 
 def _covering(d: MaskDraft, of: str = '') -> str:
@@ -203,14 +207,14 @@ def _covering(d: MaskDraft, of: str = '') -> str:
     verb = _verb(first, 'covers', 'cover')
     whole = d.percent[first] == 100 and not more and not d.objects and not d.gaps
     share = d.say('all', 'share', Fact('proportion', first, 100)) if whole else _share(d, first)
-    items = [f'{cover_words(first).said} {verb} {share} of {of or "the " + d.picture}']
-    items += [f'{cover_words(n).said} {_share(d, n)}' for n in more]
+    items = [f'{_words(first).said} {verb} {share} of {of or "the " + d.picture}']
+    items += [f'{_words(n).said} {_share(d, n)}' for n in more]
     return and_list(items) + (f', with {_smaller(d, rest, [first, *more])[0]}' if rest else '')
 
 def _shares_are(d: MaskDraft) -> str:
     "'60 percent is water, 25 percent cropland and 15 percent trees'"
     told, rest = _told(d)
-    items = [f'{_share(d, n)} {"is " if not i else ""}{cover_words(n).said}' for i, n in enumerate(told)]
+    items = [f'{_share(d, n)} {"is " if not i else ""}{_words(n).said}' for i, n in enumerate(told)]
     return and_list(items) + (f', with {_smaller(d, rest, told)[0]}' if rest else '')
 
 def _open(d: MaskDraft) -> str:
@@ -218,7 +222,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #b3e2578f
+# %% ../../nbs/14_segmentation.ipynb #afba5f72
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -234,7 +238,7 @@ def _a(words: str) -> str: return f'{article(words)} {words}'
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
-    w = cover_words(name)
+    w = _words(name)
     if w.band and (name != 'water' or d.find('relation', name, 'crossing') and d.percent[name] <= 20): return w.band
     return f'long {w.regions[0]}'
 
@@ -252,7 +256,7 @@ def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
 
 def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     "Kind of the most telling fact on the shape or place of a cover ('' if none), its words, the facts"
-    w, at = cover_words(name), _cells_of(d, name)
+    w, at = _words(name), _cells_of(d, name)
     patches, placed = d.find('relation', name, 'patches'), tuple(f for f in d.of('position', name) if f.number)
     if f := d.find('relation', name, 'crossing'): return 'crossing', f'from {f.where}', (f,)
     if f := next((f for f in d.of('relation', name) if f.value == 'elongated'), None):
@@ -267,7 +271,7 @@ def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     if f and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
     return '', '', ()
 
-# %% ../../nbs/14_segmentation.ipynb #4b2f43b8
+# %% ../../nbs/14_segmentation.ipynb #82b07fee
 SHAPES = {            # as a noun phrase, as a clause
     'crossing': ('{band} crossing {words}', '{band} crosses the picture {words}'),
     'long': ('{band} stretching {words}', '{band} stretches {words}'),
@@ -280,7 +284,7 @@ SHAPES = {            # as a noun phrase, as a clause
 
 def _shaped(d: MaskDraft, name: str, clause: bool = False) -> str:
     "A cover by its most telling fact: 'two patches of trees, one at the top left and the other at the center'"
-    kind, words, facts = _shape(d, name); w = cover_words(name)
+    kind, words, facts = _shape(d, name); w = _words(name)
     if clause and not kind: return ''
     d.say('', f'shape:{kind or "plain"}', *([] if clause else [Fact('presence', name, True)]), *facts)
     d.shaped.add(name)
@@ -288,7 +292,24 @@ def _shaped(d: MaskDraft, name: str, clause: bool = False) -> str:
         regions=w.regions[1], count=number_word(sum(n for _, n in _cells_of(d, name))), cover=w.said, whole=d.whole,
         lies=_verb(name, 'lies', 'lie'), is_=_verb(name, 'is', 'are'))
 
-# %% ../../nbs/14_segmentation.ipynb #2efb2525
+# %% ../../nbs/14_segmentation.ipynb #6ed9f144
+def _by_place(d: MaskDraft, names: list[str]) -> list[list[str]]:
+    "`names`, those that mostly lie in one and the same part together and first"
+    same = {}
+    for name in names:
+        kind, words, _ = _shape(d, name)
+        same.setdefault((kind, words) if kind == 'mass' else name, []).append(name)
+    return sorted(same.values(), key=lambda group: len(group) < 2)
+
+def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
+    "`_shaped` of one cover, or of several that lie in the same part"
+    if len(names) < 2: return _shaped(d, names[0], clause)
+    facts = [f for n in names for f in _shape(d, n)[2]] + [Fact('presence', n, True) for n in names if not clause]
+    d.shaped.update(names)
+    return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
+                 f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
+
+# %% ../../nbs/14_segmentation.ipynb #713ab89f
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -296,7 +317,7 @@ def _shore(d: MaskDraft) -> Fact | None:
 
 def _main(d: MaskDraft) -> str:
     "'mostly water', 'cropland above all'"
-    name = d.covers[0]; said = cover_words(name).said
+    name = d.covers[0]; said = _words(name).said
     most = d.find('proportion', name, 'most', 'largest')
     if len(d.covers) == 1 or most is None:
         alone = d.percent[name] == 100 and not d.objects and not d.gaps
@@ -311,16 +332,16 @@ def _main_covers(d: MaskDraft) -> str:
     if most is None or len(d.covers) == 1:
         share = d.say('all', 'share', Fact('proportion', name,
             100)) if d.percent[name] == 100 and not d.objects and not d.gaps else _share(d, name)
-        return f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {share} of the {d.picture}"
+        return f"{_words(name).said} {_verb(name, 'covers', 'cover')} {share} of the {d.picture}"
     part = 'most' if most.value == 'most' else 'the largest part'
-    return d.say(f"{cover_words(name).said} {_verb(name, 'covers', 'cover')} {part} of the {d.picture}", 'main', most)
+    return d.say(f"{_words(name).said} {_verb(name, 'covers', 'cover')} {part} of the {d.picture}", 'main', most)
 
 def _rest(d: MaskDraft) -> str:
     "', with a patch of trees at the top left and a road crossing from left to right'"
     names = d.covers[1:1 + _ITEMS]
     bare = [n for n in names if not _shape(d, n)[0]]
     placed = [n for n in names if n not in bare]
-    items = sorted((_shaped(d, n) for n in placed), key=lambda i: ',' in i)  # what has commas of its own comes last
+    items = sorted((_told_at_once(d, g) for g in _by_place(d, placed)), key=lambda i: ',' in i)   # commas come last
     items += _smaller(d, bare, [d.covers[0], *placed])
     more = len(d.covers) - 1 - len(names)
     comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
@@ -328,18 +349,18 @@ def _rest(d: MaskDraft) -> str:
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
-# %% ../../nbs/14_segmentation.ipynb #73f8e0fc
+# %% ../../nbs/14_segmentation.ipynb #69624d9a
 def _where(d: MaskDraft) -> str:
     "Clauses on places and shapes, at most three"
     clauses = []
     if f := _shore(d):
         side = f.where.replace('top', 'upper').replace('bottom', 'lower')
         clauses.append(d.say(f'the water lies on the {side} side of the shore', 'coast', f)); d.shaped.add('water')
-    for name in (*d.covers[1:], d.covers[0]):
-        if len(clauses) < 3 and name not in d.shaped and (c := _shaped(d, name, clause=True)): clauses.append(c)
+    for names in _by_place(d, [n for n in (*d.covers[1:], d.covers[0]) if n not in d.shaped]):
+        if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
     return '; '.join(clauses)
 
-# %% ../../nbs/14_segmentation.ipynb #32099ece
+# %% ../../nbs/14_segmentation.ipynb #69a06bcc
 def _object(d: MaskDraft, name: str) -> str:
     "'three ships', 'a ship at the top left', 'several ships'"
     if n := d.count.get(name):
@@ -377,7 +398,7 @@ def _neighbour(d: MaskDraft) -> str:
             f = d.find('relation', name, value)
             # all borders on what is all around
             if not f or d.percent.get(f.object, 100) >= 80 or f.object in d.objects: continue
-            said, other = cover_words(name).said, cover_words(f.object).said
+            said, other = _words(name).said, _words(f.object).said
             verb = _verb(name, 'is', 'are') + ' surrounded by' if value == 'surrounded by' else _verb(name,
                 'borders', 'border') + ' on'
             return d.say(f'the {said} {verb} {other}', 'neighbour', f)
@@ -408,24 +429,24 @@ def _patch_clause(d: MaskDraft) -> str:
     return d.say(f'the change lies in {number_word(f.number)} {kind}' + (f', {_series(d, _cells_of(d, "change"))}'
         if facts else ''), 'change:patches', f, *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #218c19e8
+# %% ../../nbs/14_segmentation.ipynb #8494104d
 TONES = {'dark': 'darker', 'bright': 'brighter', 'smooth': 'smoother', 'rough': 'rougher'}
 
 def _tone(d: MaskDraft, f: Fact) -> str:
     "'the water appears darker and smoother than the rest'"
-    said, words = cover_words(f.subject).said, ' '.join(TONES.get(w, w) for w in f.value.split())
+    said, words = _words(f.subject).said, ' '.join(TONES.get(w, w) for w in f.value.split())
     verb = _verb(f.subject, 'looks', 'look') if d.plan.held_out else _verb(f.subject, 'appears', 'appear')
     return d.say(f'the {said} {verb} {words} than the rest', 'measured:tone', f)
 
 def _contrast(d: MaskDraft, f: Fact, again: bool = False) -> str:
-    a, b = cover_words(f.subject).said, cover_words(f.object).said
+    a, b = _words(f.subject).said, _words(f.object).said
     by = f'about {f.number} dB' if f.number else 'clearly'
     return d.say(f"{'' if again else f'the {a} '}{_verb(f.subject, 'is', 'are')} {by} darker than the {b}",
         'measured:contrast', f)
 
 def _bright_points(d: MaskDraft, f: Fact) -> str:
     verb = 'rise from' if d.plan.held_out else 'stand out in'
-    return d.say(f'{f.value} {verb} the {cover_words(f.subject).said}', 'measured:points', f)
+    return d.say(f'{f.value} {verb} the {_words(f.subject).said}', 'measured:points', f)
 
 def _scattering(d: MaskDraft) -> str:
     "Up to two clauses on what was measured"

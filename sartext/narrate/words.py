@@ -214,9 +214,9 @@ def share_of_side(part: float, whole: float) -> str | None:
     if not .022 <= (r := part/whole) <= .55: return None
     return min(FRACTIONS, key=lambda name: abs(log(r*FRACTIONS[name])))
 
-# %% ../../nbs/10_words.ipynb #b7edae36
+# %% ../../nbs/10_words.ipynb #5841cf7c
 RESOLUTIONS = {'very high': 1., 'high': 5., 'medium': 30., 'low': float('inf')}    # finer than so many metres
-GROUNDS = {'very dark': 12., 'dark': 32., 'dim': 64., 'medium-bright': 110., 'bright': 256.}   # mean below, of 255
+GROUNDS = {'very dark': 12., 'dark': 32., 'dim': 64., 'medium-bright': 128., 'bright': 256.}   # mean below, of 255
 GRAINS = {'smooth': 'smooth', 'fine-grained': 'fine-grained', 'coarse-grained': 'coarse-grained'}
 CONTRASTS = {'faint': 'faintly', 'clear': 'clearly', 'strong': 'strongly'}
 SIDES = {'left': 'along the left side', 'right': 'along the right side', 'top': 'along the upper side',
