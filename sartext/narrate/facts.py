@@ -83,7 +83,7 @@ def _share(box: Box, width: int, height: int) -> str | None:
     fraction = share_of_side(part, whole)
     return fraction and f'{fraction} of the {side}'
 
-# %% ../../nbs/11_facts.ipynb #7405fec0
+# %% ../../nbs/11_facts.ipynb #df34ae9f
 def _typed(box: Box) -> bool:
     "Whether the category is a designation: 'T72', 'object of class 7'"
     return any(c.isdigit() for c in category(box.category))
@@ -99,7 +99,8 @@ def things(record: Record) -> list[Thing]:
     scale = 'object' if 'object' in scales else 'scene'
     def one(name, b):
         size = None if chip or spacing or name in typed else size_word(_area(b)/(width*height), scale)
-        length = _told(b, 'length') if name not in bare else _length(b, spacing) if spacing and name not in typed else None
+        measured = spacing and not chip and name not in typed
+        length = _told(b, 'length') if name not in bare else _length(b, spacing) if measured else None
         size = None if length else size
         share = _share(b, width, height) if size else None
         wide = 'even' if name in typed else extent(b.w, b.h)
@@ -198,7 +199,7 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
     wide = all(np.ptp([t.box.center for t in same], 0) >= (record.width/2, record.height/2)) if len(same) >= 5 else False
     if wide and len({t.where for t in same}) >= 5: yield Fact('relation', name, 'spread', len(same))
 
-# %% ../../nbs/11_facts.ipynb #af7e7d78
+# %% ../../nbs/11_facts.ipynb #7474dc4c
 def _nearest(rows: np.ndarray) -> np.ndarray: # (n,)
     "Distance of each to its nearest neighbour, in mean longer sides"
     centres = (rows[:, :2] + rows[:, 2:4])/2
@@ -232,7 +233,6 @@ def _edges(record: Record, name: str, same: list[Thing]) -> Iterator[Fact]:
     "How many things of a category lie close to which edge of the picture; those that span it count for none"
     w, h = record.width, record.height
     def near(b):
-        if _typed(b): return []                                             # its box may be a roomy chip
         gaps = {'left': b.x/w, 'right': 1 - (b.x + b.w)/w, 'top': b.y/h, 'bottom': 1 - (b.y + b.h)/h}
         return [] if max(b.w/w, b.h/h) > .5 else [e for e, gap in gaps.items() if gap < .03]
     count = Counter(e for t in same for e in near(t.box))
@@ -292,7 +292,7 @@ def _cross(one: Box, other: Box) -> bool:
     def side(p, q, r): return np.sign((q[0] - p[0])*(r[1] - p[1]) - (q[1] - p[1])*(r[0] - p[0]))
     return side(*a, b[0])*side(*a, b[1]) < 0 and side(*b, a[0])*side(*b, a[1]) < 0
 
-# %% ../../nbs/11_facts.ipynb #4087eefb
+# %% ../../nbs/11_facts.ipynb #7f1dc8d0
 def _between(name: str, same: list[Thing], other: str, others: list[Thing]) -> Iterator[Fact]:
     "Ships at a quay, long structures that cross"
     if 'ship' in ancestors(name) and other in _QUAYS:
@@ -306,6 +306,7 @@ def _between(name: str, same: list[Thing], other: str, others: list[Thing]) -> I
 def _relations(record: Record, things: list[Thing]) -> Iterator[Fact]:
     "Close to, row, cluster and spread, within categories and between them"
     limit, names = (record.width + record.height)/8, sorted({t.name for t in things})
+    names = [n for n in names if not any(_typed(t.box) for t in things if t.name == n)]     # of designations: see above
     by_name = {name: [t for t in things if t.name == name] for name in names}
     rows = {name: _arrays(t.box for t in same) for name, same in by_name.items()}
     for name, same in by_name.items():
