@@ -132,3 +132,8 @@ def test_tone_is_told_as_a_comparison(ssdd):
     told = [narrate(r, kinds=('complex',), measured=facts).captions[0].text for r, facts in ssdd[::9]]
     assert any('background that looks' in t for t in told) and any('brighter' in t for t in told)
     for t in told: assert not re.search(r'\bbright (area|patch|ground)\b|\b(dark|dim|bright),? [\w-]* ?background|is bright\b', t), t
+
+def test_half_the_picture_is_no_corner():
+    a = sea(); y, x = np.mgrid[:240, :320]; on = x/320 + y/240 < 1; a[on] = sea(140, seed=1)[on]
+    facts = measured(a)
+    assert Fact('presence', 'bright area', True) in facts and not any((f.kind, f.subject) == ('position', 'bright area') for f in facts)

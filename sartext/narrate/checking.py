@@ -6,7 +6,7 @@
 __all__ = ['VAGUE', 'HALVES', 'PLANTS', 'vocabulary', 'Item', 'Reading', 'read_facts', 'Truth', 'truth_of', 'judge', 'Checked',
            'entails', 'check', 'Score', 'score', 'check_file', 'plant', 'planted', 'alike', 'outside_score']
 
-# %% ../../nbs/12_checking.ipynb #71b92c02
+# %% ../../nbs/12_checking.ipynb #c8676df9
 import json, random, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ..records import FACT_KINDS, Caption, Fact, Problems, Record, atomic, rng_for
 from ..sources.texts import IMAGE_KEYS, TEXT_KEYS, read_captions, table_rows
-from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES,
-                                   ONES, ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
+from .words import (AXES, CELLS, CONTRASTS, COVER_WORDS, COVERS, GRAINS, GROUNDS, NOUNS, SIZES, TIPS,
+                                   ancestors, category, cover, cover_words, forbidden, number_word, plural, spoken,
                                    table_text)
 
 # %% ../../nbs/12_checking.ipynb #a033db79
@@ -257,15 +257,15 @@ def _radar(text: str) -> tuple[str, list[Fact]]:
     take(_SPACING, lambda m: [Fact('metadata', 'spacing', _metric(m[1], m[2]))])
     return text, facts
 
-# %% ../../nbs/12_checking.ipynb #50e1cfee
+# %% ../../nbs/12_checking.ipynb #45a16aa7
 def _either(words: Iterable[str]) -> str: return '|'.join(sorted(words, key=len, reverse=True))
 
 _GROUND = re.compile(rf'(?:(?:against|has|with) )?(?:an?|the) (?:({_either(GROUNDS)})\b)?'
                      rf'(?:,? ?\b({_either(GRAINS)})\b)?'
                      rf' ?background\b(?: that looks ({_either(GROUNDS)})(?: and ({_either(GRAINS)}))?)?'
                      r'(?: (?:that|and) grows (brighter toward the (?:left|right|top|bottom)))?', re.I)
-_NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) (?:much )?bright(?:er)?'
-                        r'(?: than the rest)?)\b', re.I)
+_NO_BRIGHT = re.compile(r'\b(?:there is )?no (?:large )?(?:bright area|area (?:is|stands out as) '
+                        r'(?:much )?bright(?:er)?(?: than the rest)?)\b', re.I)
 
 def _ground(text: str) -> tuple[str, list[Fact]]:
     "What `text` says of the background and of bright areas that are not there, and `text` without it"
@@ -275,10 +275,10 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #1e61cb38
+# %% ../../nbs/12_checking.ipynb #e9edb5e0
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _THAN = {'darker': 'dark', 'brighter': 'bright', 'smoother': 'smooth', 'rougher': 'rough'}       # 'than the rest'
-_TIPS = {w.replace('central', 'center'): c for c, w in ONES.items()}
+_TIPS = {words: c for c, words in TIPS.items()}
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
 _UPPER = {'upper': 'top', 'lower': 'bottom'}
@@ -297,10 +297,11 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #26221d7f
+# %% ../../nbs/12_checking.ipynb #b0ff4c3f
 _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
     ('the shorter', r'\bthe (short|long)er (?=spans |about |of the )', r'the \1est '),
-    ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))', 'land area covers '),
+    ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))',
+     'land area covers '),
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
     ('more than', r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),

@@ -184,7 +184,7 @@ def _sizes(things: list[Thing]) -> Iterator[Fact]:
                 for value, n in count.items():
                     if value: yield Fact('size', name, value, n, where=where)
 
-# %% ../../nbs/11_facts.ipynb #2a30e049
+# %% ../../nbs/11_facts.ipynb #b649da55
 def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> Iterator[Fact]:
     "Rows, clusters and neighbours among the things of one category"
     rows = _arrays(t.box for t in same)
@@ -196,8 +196,9 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
         where, most = max(Counter(same[i].where for i in group).items(), key=lambda kv: (kv[1], -CELLS.index(kv[0])))
         yield Fact('relation', name, kind, len(group), where=where if most == len(group) else None)
     if near := sum(len(g) for g in groups if len(g) > 1): yield Fact('relation', name, 'close to', near, name)
-    wide = all(np.ptp([t.box.center for t in same], 0) >= (record.width/2, record.height/2)) if len(same) >= 5 else False
-    if wide and len({t.where for t in same}) >= 5: yield Fact('relation', name, 'spread', len(same))
+    if len(same) < 5 or len({t.where for t in same}) < 5: return
+    wide, high = np.ptp([t.box.center for t in same], 0)
+    if wide >= record.width/2 and high >= record.height/2: yield Fact('relation', name, 'spread', len(same))
 
 # %% ../../nbs/11_facts.ipynb #7474dc4c
 def _nearest(rows: np.ndarray) -> np.ndarray: # (n,)
@@ -378,7 +379,7 @@ def metadata_facts(record: Record) -> tuple[Fact, ...]:
 from ..imagery.read import Raster
 from .words import cover, share_word
 
-# %% ../../nbs/11_facts.ipynb #9f0e41f7
+# %% ../../nbs/11_facts.ipynb #c2f76c83
 LEAST_PIXELS = 20
 _OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
 
@@ -415,32 +416,32 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
     if mask.shape != (record.height, record.width):
         raise ValueError(f'{record.id}: the mask is {mask.shape[1]}×{mask.shape[0]}, the image {record.width}×'
                          f'{record.height}; give the mask of this image')
-    values = {}
+    values, found = {}, []
     for value, name in record.mask_classes.items():
         values.setdefault(class_at(name, record.spacing), []).append(int(value))
-    found = []
     for name, same in values.items():
         here = np.isin(mask, same)
-        if (n := int(here.sum())) < LEAST_PIXELS: continue
-        found.append(Region(name, here, n/mask.size, _patches(here, name in _OBJECTS)))
+        n, single = int(here.sum()), name in _OBJECTS
+        if n >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here, single)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #10154823
+# %% ../../nbs/11_facts.ipynb #a6bbc719
 def _percents(shares: list[float], all_told: bool = True) -> list[int]:  # of the whole, adding up to 1
     "Whole percent that do not add up to more than 100, nor to less where no share is rounded to zero"
     whole = [int(100*s + .5) for s in shares]
     while (over := sum(whole) - 100) > 0 or over and all_told and all(w or not s for w, s in zip(whole, shares)):
         way = 1 if over > 0 else -1
-        def reason(i): return shares[i] >= .1, way*(whole[i] - 100*shares[i]), shares[i]    # how far rounding went that way
-        whole[max((i for i in range(len(whole)) if way*(whole[i] - 100*shares[i]) > 0), key=reason)] -= way
+        far = [way*(n - 100*s) for n, s in zip(whole, shares)]              # how far rounding went that way
+        whole[max(range(len(whole)), key=lambda i: (far[i] > 0, shares[i] >= .1, far[i], shares[i]))] -= way
     return whole
 
-# %% ../../nbs/11_facts.ipynb #e1c0b0ee
+# %% ../../nbs/11_facts.ipynb #37b74696
 def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[Fact]:
     "What share each class has, which has the largest, what is unlabelled, and which classes do not occur"
     n = int((~np.isin(mask, [int(v) for v in record.mask_classes])).sum())
     small = mask.size - n - sum(int(r.here.sum()) for r in found)               # of classes too small to be named
-    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size], not any(r.name in _OBJECTS for r in found))
+    all_told = not any(r.name in _OBJECTS for r in found)
+    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size], all_told)
     for r, percent in zip(found, percents):
         yield Fact('presence', r.name, True)
         yield Fact('proportion', r.name, percent)
@@ -496,7 +497,7 @@ def _patch_places(r: Region, width: int, height: int) -> Iterator[Fact]:
         if not all(_held(p, where, width, height) >= .5 for p, where in zip(main, at)): return
         yield from (Fact('position', r.name, where, k) for where, k in Counter(at).items())
 
-# %% ../../nbs/11_facts.ipynb #cd736989
+# %% ../../nbs/11_facts.ipynb #ade3b599
 _LONG = 6             # length over width from which a patch is a band; a disc has 1.8 by the same measure, a square 2.3
 
 def _ends(patch: np.ndarray, width: int, height: int) -> tuple[str, str] | None:
@@ -521,7 +522,7 @@ def band(patch: np.ndarray) -> tuple[float, float]:
     return (length if np.hypot(*np.ptp(patch, 0)) >= .5*length else 0.), width
 
 def _tips(patch: np.ndarray, width: int, height: int) -> str | None:
-    "The cells of the two ends of a long patch, 'left to top'; None where it bends too much, or both ends lie in one cell"
+    "The cells of both ends of a long patch, 'left to top'; None where it bends too much, or they are one cell"
     values, vectors = np.linalg.eigh(np.cov(patch.T))
     if values[1] < 6*values[0]: return None
     along = (patch - patch.mean(0)) @ vectors[:, 1]

@@ -43,7 +43,7 @@ def blocks(image: np.ndarray,                    # (H, W) uint8
         mean = np.where(count > total(np.ones((h, w)))/3, total(a)/count, np.nan)
         return mean, np.sqrt(np.maximum(total(a*a)/count - mean**2, 0))
 
-# %% ../../nbs/19_measuring.ipynb #23c090a8
+# %% ../../nbs/19_measuring.ipynb #26588e42
 def bright_area(mean: np.ndarray,                # (n, n) block means
                ) -> tuple[np.ndarray, np.ndarray]: # (n, n) bool: the largest bright piece, all bright blocks
     "The largest connected piece of bright blocks"
@@ -67,7 +67,7 @@ def side(area: np.ndarray) -> str | None:        # (n, n) bool
     y, x = (float(v.mean() + .5)/len(area) for v in np.nonzero(area))
     near = {'top': y < .42, 'bottom': y > .58, 'left': x < .42, 'right': x > .58}
     if len(full) == 1 and near[full[0]] and len(some) <= 3: return full[0]
-    for found in (full, some):
+    for found in (full, some) if area.mean() < .4 else ():
         corner = [s for s in found if near[s]]
         if len(found) == len(corner) == 2 and ({'top', 'bottom'} & {*found}) and ({'left', 'right'} & {*found}):
             return ' '.join(corner)

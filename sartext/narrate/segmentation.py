@@ -6,7 +6,7 @@
 __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'TONES', 'MASK_SLOTS', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask',
            'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #1c4ef790
+# %% ../../nbs/14_segmentation.ipynb #3aac23d9
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,8 @@ import numpy as np
 from ..records import BadInput, Caption, Fact, Problems, Record, rng_for
 from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
-from .words import (CELLS, NOUNS, ONES, Cover, and_list, article, cover_words, number_word, percent_words,
-                                   place, plural, spoken)
+from .words import (CELLS, NOUNS, TIPS, Cover, and_list, article, cover_words, number_word,
+                                   percent_words, place, plural, spoken)
 from .annotation import PICTURES, STYLES, Plan, _frame, _table, plans_of
 
 # %% ../../nbs/14_segmentation.ipynb #dadbe807
@@ -222,7 +222,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #afba5f72
+# %% ../../nbs/14_segmentation.ipynb #123edb2f
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -259,16 +259,14 @@ def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     w, at = _words(name), _cells_of(d, name)
     patches, placed = d.find('relation', name, 'patches'), tuple(f for f in d.of('position', name) if f.number)
     if f := d.find('relation', name, 'crossing'): return 'crossing', f'from {f.where}', (f,)
-    if f := next((f for f in d.of('relation', name) if f.value == 'elongated'), None):
-        ends = (ONES[c].replace('central', 'center') for c in f.where.split(' to '))
-        return 'long', 'from the {} to the {}'.format(*ends), (f,)
+    if f := d.find('relation', name, 'elongated'):
+        return 'long', 'from the ' + ' to the '.join(TIPS[c] for c in f.where.split(' to ')), (f,)
     if placed and patches:
         return ('one', d.at(at[0][0]), placed) if patches.number == 1 else ('few', _series(d, at), (patches, *placed))
     if f := d.find('relation', name, 'scattered'): return 'scattered', '', (f,)
     f = next((f for f in d.of('position', name) if f.value in MASS), None)
-    if f and f.value == 'throughout':
-        return ('all', MASS['throughout'][d.column], (f,)) if d.percent[name] < 80 else ('', '', ())
-    if f and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
+    if f and f.value == 'throughout' and d.percent[name] < 80: return 'all', MASS['throughout'][d.column], (f,)
+    if f and f.value != 'throughout' and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
     return '', '', ()
 
 # %% ../../nbs/14_segmentation.ipynb #82b07fee
@@ -360,7 +358,7 @@ def _where(d: MaskDraft) -> str:
         if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
     return '; '.join(clauses)
 
-# %% ../../nbs/14_segmentation.ipynb #69a06bcc
+# %% ../../nbs/14_segmentation.ipynb #d2eb9e93
 def _object(d: MaskDraft, name: str) -> str:
     "'three ships', 'a ship at the top left', 'several ships'"
     if n := d.count.get(name):
@@ -390,6 +388,7 @@ def _objects(d: MaskDraft) -> str:
     seen = _seen(d)
     return seen and f'; {seen}'
 
+# %% ../../nbs/14_segmentation.ipynb #d751625c
 def _neighbour(d: MaskDraft) -> str:
     "What the largest cover that has something to say borders on or is surrounded by"
     if len(d.covers) < 3: return ''

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'COVERS', 'CELLS', 'PLACES', 'SIZE_SCALES', 'SIZES', 'SIZE_WORDS', 'EXTENTS', 'AXES', 'ELONGATED',
-           'FRACTIONS', 'RESOLUTIONS', 'GROUNDS', 'GRAINS', 'CONTRASTS', 'SIDES', 'ONES', 'COVER_WORDS', 'Noun',
+           'FRACTIONS', 'RESOLUTIONS', 'GROUNDS', 'GRAINS', 'CONTRASTS', 'SIDES', 'ONES', 'TIPS', 'COVER_WORDS', 'Noun',
            'read_nouns', 'category', 'nameable', 'ancestors', 'plural', 'spoken', 'article', 'number_word', 'and_list',
            'cell', 'place', 'size_word', 'is_chip', 'metres', 'extent', 'axis_word', 'share_of_side', 'resolution_word',
            'ground_word', 'names', 'forbidden', 'Cover', 'cover', 'cover_words', 'share_word', 'percent_words']
@@ -214,7 +214,7 @@ def share_of_side(part: float, whole: float) -> str | None:
     if not .022 <= (r := part/whole) <= .55: return None
     return min(FRACTIONS, key=lambda name: abs(log(r*FRACTIONS[name])))
 
-# %% ../../nbs/10_words.ipynb #5841cf7c
+# %% ../../nbs/10_words.ipynb #c2123443
 RESOLUTIONS = {'very high': 1., 'high': 5., 'medium': 30., 'low': float('inf')}    # finer than so many metres
 GROUNDS = {'very dark': 12., 'dark': 32., 'dim': 64., 'medium-bright': 128., 'bright': 256.}   # mean below, of 255
 GRAINS = {'smooth': 'smooth', 'fine-grained': 'fine-grained', 'coarse-grained': 'coarse-grained'}
@@ -225,6 +225,7 @@ SIDES = {'left': 'along the left side', 'right': 'along the right side', 'top': 
          'bottom right': 'in and around the lower right corner', 'center': 'around the middle'}
 ONES = dict(zip(CELLS, ('top left', 'top center', 'top right', 'middle left', 'central', 'middle right', 'bottom left',
                         'bottom center', 'bottom right')))          # before a noun: 'the top left ship'
+TIPS = ONES | {'center': 'center'}              # where a band ends: 'from the top left to the center'
 
 def resolution_word(resolution: tuple[float, float]) -> str:
     "The one of `RESOLUTIONS` for metres along x and y: the coarser one decides"
