@@ -279,7 +279,7 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #ba39c40f
+# %% ../../nbs/12_checking.ipynb #4ecf1010
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _HERE = r'(?:the|this) (?:[\w-]+ )?(?:picture|image|frame|scene|view)'
 _END = r'((?:(?:upper|lower) )?(?:left|right)|top|bottom)'
@@ -289,7 +289,8 @@ def _coded(kind: str, *words: str) -> str: return f" qq{kind}_{'_'.join(' '.join
 
 def _shore(m: re.Match) -> str: return _coded('v', 'coast', *(_UPPER.get(g, g) for g in m.groups() if g))
 
-_OFF_CENTER = (r'\b(just |slightly |a (?:little|bit) |somewhat )?(?:(?:above|below) and )?(?:to the )?(?:(upper|lower|top|bottom) )?'
+_OFF_CENTER = (r'\b(just |slightly |a (?:little|bit) |somewhat )?(?:(?:above|below) and )?(?:to the )?'
+               r'(?:(upper|lower|top|bottom) )?'
                r'(left|right|above|below)(?: of)? (?:the )?(?:(?:image|picture|frame|scene)(?:.s)? )?'
                r'(?:cent(?:er|re)|middle)\b(?! of (?!the (?:image|picture|frame|scene)))')
 _LEVEL = {'above': 'upper', 'below': 'lower'}
@@ -299,26 +300,30 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #d1b7a56e
+# %% ../../nbs/12_checking.ipynb #9f1ad73f
 _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
     ('more than', r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
-    ('all of', r'\b(covers?) all of\b', r'\1 qqp100 of'), ('nothing but', r'\b(shows|holds|of) nothing but\b', r'\1 qqp100 '),
+    ('all of', r'\b(covers?) all of\b', r'\1 qqp100 of'),
+    ('nothing but', r'\b(shows|holds|of) nothing but\b', r'\1 qqp100 '),
     ('nothing but', r'\bnothing but\b', ' '),
     ('the change', r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
     ('shore', r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
     (' from ', rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
      lambda m: _coded('v', 'crossing' if m[1][0] in 'cC' else 'elongated', m[2], 'to', m[3])),
     ('bottom', r'\bline from top to bottom\b', 'line'),
-    ('bottom', r'(?<!elongated )(?<!stretched )(?<!oriented )(?<!aligned )(?<!points )(?<!point )(?<!pointing )\bfrom (?:the )?(top|bottom) to (?:the )?(bottom|top)\b',
+    ('bottom', r'(?<!elongated )(?<!stretched )(?<!oriented )(?<!aligned )(?<!points )(?<!point )(?<!pointing )'
+               r'\bfrom (?:the )?(top|bottom) to (?:the )?(bottom|top)\b',
      r'in the \1 and \2 parts'),
     ('mountain', r'\bon (?:the|its) top\b', ''),
-    (' from the ', r'(?<!far )(?<!away )\bfrom the (?=(?:left|right|top|bottom)(?:(?: edge| side| border)\b|\s*(?:[,.;:]|$| and\b| of the ))(?! to\b))', 'at the '),
+    (' from the ', r'(?<!far )(?<!away )\bfrom the (?=(?:left|right|top|bottom)(?:(?: edge| side| border)\b|'
+               r'\s*(?:[,.;:]|$| and\b| of the ))(?! to\b))', 'at the '),
     ('ial ', r'\b(?:residential|commercial|industrial)(?:,? (?:and|or) (?:residential|commercial|industrial))? '
              r'(?=(?:building|house|structure|facilit(?:y|ie)|warehouse)s?\b)', ''),
     ('right of the', r'\bleft and right of the (?:cent(?:er|re)|middle)\b', 'on the left and right'),
-    ('ial ', r'\b(?:residential|commercial|industrial) (?=(?:supplies|uses?|purposes?|activit\w+|development|functions?|'
+    ('ial ', r'\b(?:residential|commercial|industrial) (?=(?:supplies|'
+             r'uses?|purposes?|activit\w+|development|functions?|'
              r'goods|production|landscape|environment)\b)', ''),
     ('roadside', r'\b(?:at|on|by|along|in) the roadsides?\b(?! of)', 'beside the road'),
     ('into', r'\b(divided|separated) into [\w ]{1,30}? by\b', r'\1 by'),
@@ -355,7 +360,7 @@ def _words(text: str) -> list[str]:
     text = text.replace('-', ' ').replace("'", ' ')
     return _WORD.findall(_PART.sub(lambda m: f' qqp{_PARTS[m[1]]} ', text))
 
-# %% ../../nbs/12_checking.ipynb #8fa27719
+# %% ../../nbs/12_checking.ipynb #6525f0aa
 def _measured(word: str) -> tuple:
     "The token of a length, width, part of a side, share, course, speed, or of what was measured"
     kind, value = word[2], word[3:]
@@ -369,8 +374,8 @@ def _measured(word: str) -> tuple:
     if kind == 's': return 'len', f"{' '.join(words[:-1]).replace('half', 'a half')} of the {words[-1]}"
     return 'sail', ' '.join(words) + '°'*(words[1] == 'course')
 
-_MOVES = re.compile('(?:(?:trail|drift|fall|fac|mov|head|sail|go|point|open)ing|drags|dragging|drifts|heads|sails|moves|'
-                    'faces|goes|points|opens|bow|stern)$')
+_MOVES = re.compile('(?:(?:trail|drift|fall|fac|mov|head|sail|go|point|open)ing|drags|dragging|drifts|heads|sails|'
+                    'moves|faces|goes|points|opens|bow|stern)$')
 
 def _moves(w: list[str], i: int) -> bool:
     "Whether 'to the left' at word `i` is a direction: 'its wake trailing to the left'"
@@ -380,6 +385,7 @@ def _moves(w: list[str], i: int) -> bool:
 
 _ACROSS = (['left', 'to', 'right'], ['right', 'to', 'left'])        # a direction, no place
 
+# %% ../../nbs/12_checking.ipynb #a4b35636
 def _tokens(text: str, lexicon: dict) -> list[tuple]:
     "Typed tokens (kind, value, …) of a text; unknown words are ('w', word)"
     w, i, tokens = _words(text), 0, []
@@ -414,11 +420,13 @@ def _tokens(text: str, lexicon: dict) -> list[tuple]:
         i += 1
     return tokens
 
-# %% ../../nbs/12_checking.ipynb #f4232b62
+# %% ../../nbs/12_checking.ipynb #6f36e056
 _ABSTRACT = set('characteristic characteristics feature features node nodes surfaces texture textures signal signals '
-                'activity activities density densities height heights material materials property properties form forms '
+                'activity activities density densities height heights material materials property properties '
+                'form forms '
                 'information environment landscape pattern patterns scattering reflection reflections echoes '
-                'source sources supply block blocks shaped shape shapes style distribution usage interface interference'.split())
+                'source sources supply block blocks shaped shape shapes style distribution usage interface '
+                'interference'.split())
 _COVERING = {'cover', 'covers', 'covering'}
 _OUTLINES = set('rectangle rectangles triangle triangles circle circles polygon polygons shapes'.split())
 _RIMS = set('edge edges side sides end ends foot border borders outskirts periphery back front'.split())
@@ -434,9 +442,11 @@ def _sensed(t: list[tuple]) -> list[tuple]:
         elif k == 'verb' and v in _COVERING and k1 in ('the', 'art', 'noun', 'w') and \
              _noun_at(t, i + 1 + (k1 in ('the', 'art'))) is not None: found.append(('rel', 'covers', v))
         elif k == 'w' and v in ('shadow', 'shadows') and (k1, v1) == ('rel', 'crossing'): found.append(t[i]); i += 1
-        elif k == 'rel' and v1 == 'shaped' or k == 'rel' and t[i][-1] == 'surrounding' and found and found[-1][0] == 'the' \
+        elif k == 'rel' and v1 == 'shaped' or k == 'rel' and t[i][-1] == 'surrounding' and found \
+                and found[-1][0] == 'the' \
              and k1 in ('noun', 'w'): found.append(('w', t[i][2]))
-        elif (k, v) == ('noun', 'square') and any(_among(x, _OUTLINES) for x in t[max(0, i-3):i+4]): found.append(('w', v))
+        elif (k, v) == ('noun', 'square') and any(_among(x, _OUTLINES) for x in t[max(0, i-3):i+4]):
+            found.append(('w', v))
         elif k == 'w' and v[-1:] == 's' and k1 == 'the' and found and found[-1][0] == 'noun' and not found[-1][2]:
             found.append(('verb', v))                               # 'land closes the bay off'
         elif (k, v) == ('the', 'that') and k1 in ('verb', 'have', 'rel'): found.append(('which', v))
@@ -480,15 +490,17 @@ class Item:
     complement: bool = False        # 'two of them are tankers': tankers
     sentence: int = 0
 
-# %% ../../nbs/12_checking.ipynb #f7ef1459
+# %% ../../nbs/12_checking.ipynb #c766e95c
 _STARTS = set('others ordinal num art vague all both each the another other no none they noun size only most them ones '
               'this'.split())
 _BEFORE_NOUN = set('others ordinal the this art num vague all both each another other no only most'.split())
 _MEASURES = set('piece pieces strip strips pitch patch patches stretch stretches plot plots part parts speck blob area '
                 'areas belt belts expanse bit handful swath streak streaks network networks'.split())
-_NO_THINGS = set('side piece pieces plots directions direction sides parts kinds types colors colours strips ways places '
+_NO_THINGS = set('side piece pieces plots directions direction sides parts kinds types colors colours strips '
+                 'ways places '
                  'positions points spots dots shapes sizes images pixels tones stripes streaks shadows textures '
-                 'corners edges meters metres times circles rings waves ripples blocks ridges furrows squares lines rows '
+                 'corners edges meters metres times circles rings waves ripples blocks ridges furrows squares '
+                 'lines rows '
                'tiers levels features areas zones sections dots streaks arcs bands segments branches arms floors '
                'stories storeys marks'.split())
 _NO_ADJECTIVES = set('to for as than when where who while so then also very much not only if because from by '
@@ -570,10 +582,11 @@ def _whole(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
     if i == start: return None
     return _elided(item, t, i, kind, start)
 
-# %% ../../nbs/12_checking.ipynb #7a1e22d4
+# %% ../../nbs/12_checking.ipynb #6c79f1b7
 def _singular(noun: str) -> str:
     return noun[:-3] + 'y' if noun.endswith('ies') else noun[:-2] if re.search('(?:sh|ch|x|ss)es$', noun) else noun[:-1]
 
+# %% ../../nbs/12_checking.ipynb #32b17ae3
 def _elided(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
     "Fill in `item` where no known noun follows its determiners; the index after it"
     def sized(j):
@@ -635,7 +648,7 @@ def _named(item: Item, t: list[tuple], i: int, head: int) -> int:
     if item.n in ('several', 'many', 'some', 'a few') and t[head][2] is False: item.n = None     # 'some grass'
     return head + 1
 
-# %% ../../nbs/12_checking.ipynb #8105328d
+# %% ../../nbs/12_checking.ipynb #e209b386
 @dataclass
 class Reading:
     "Where the reader stands"
@@ -672,13 +685,14 @@ def _close(s: Reading) -> None:
 
 def _stop(s: Reading, k: str, i: int) -> None:
     "A full stop, semicolon or colon: what was open ends"
-    if s.ahead and not s.taken and s.items and s.last == 'place' and s.items[-1].role == 'subject': s.items[-1].places += s.ahead
+    if s.ahead and not s.taken and s.items and s.last == 'place' and s.items[-1].role == 'subject':
+        s.items[-1].places += s.ahead
     _close(s)
     s.ahead, s.rel, s.linked, s.negated, s.group, s.rel_ahead, s.chain = [], None, False, '', None, [], []
     s.inside = s.verbed = s.may = s.taken = s.had = False
     if k == '.': s.sentence += 1; s.share = None
 
-# %% ../../nbs/12_checking.ipynb #e6a1a581
+# %% ../../nbs/12_checking.ipynb #5d36ab76
 def _joined(a: list[str], b: list[str]) -> str | None:
     "The one cell of 'up top, towards the middle', None where these are two places"
     if len(a) != 1 or len(b) != 1 or not all(p.endswith(' half') or p == 'center' for p in a + b): return None
@@ -691,6 +705,7 @@ def _alone(s: Reading) -> bool:
 
 _WIDE = _MASS | {'bay', 'strait', 'river', 'harbor', 'lagoon', 'island', 'lake', 'port', 'ship', 'bare land', 'meadow'}
 
+# %% ../../nbs/12_checking.ipynb #576dca76
 def _place(s: Reading, places: list[str], i: int = 0) -> None:
     "A place goes to the open relation, to the chain, or waits for the next item"
     if s.group is not None and s.last in ('group', 'groupof'): s.group[2], s.rel = places[0], None; return
@@ -699,9 +714,11 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
         if away: return                                             # 'far from the middle of the picture'
     if s.inside and s.chain and s.chain[-1].zero: s.chain = s.host      # 'a ship without a wake at the left'
     item = s.chain[-1] if s.chain else None
-    if s.last == 'largest' and item is not None and (biggest := [r for r in item.rels if r[0] == 'largest' and not r[2]]):
+    if s.last == 'largest' and item is not None and (biggest := [r for r in item.rels if r[0] == 'largest'
+            and not r[2]]):
         biggest[-1][2] = places[0]; return                          # 'three ships, the largest in the middle'
-    if item is not None and s.last == 'place' and item.rels and item.rels[-1][1] and isinstance(edge := item.rels[-1][1][0], str) \
+    if item is not None and s.last == 'place' and item.rels and item.rels[-1][1] \
+            and isinstance(edge := item.rels[-1][1][0], str) \
        and edge.endswith(' edge') and (both := _joined([edge.replace('edge', 'half')], places)):
         item.rels.pop(); item.places = [both]                       # 'near the left edge at the top'
         return
@@ -718,7 +735,8 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
     if item is not None and s.last in ('place', ',') and not more and (both := _joined(item.places, places)):
         item.places = [both]; return
     fronted = s.kind(i - 1) in ('and', ',') and ('verb', 'there') in s.tokens[i+1:i+3]  # 'and on the right there is'
-    fronted = fronted or (s.kind(i - 1) == 'and' or s.last == ',' and (s.inside or item is not None and item.fronted)) and \
+    fronted = fronted or (s.kind(i - 1) == 'and' or s.last == ',' and (s.inside or item is not None
+            and item.fronted)) and \
         s.kind(i + 1) in ('art', 'vague', 'only') and item is not None and not item.places
     last = s.items[-1] if s.items else None
     if s.last == 'item' and last is not None and last.role == 'object' and (not s.chain and s.rel_ahead or _alone(s)):
@@ -732,8 +750,8 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
         for c in [item] if alone else s.chain:
             if c is item or not counted or isinstance(c.n, int) and not any(r[2] for r in c.rels): c.places += places
 
-# %% ../../nbs/12_checking.ipynb #9bd63f1e
-_NEAREST = ('surrounded by', 'close to', 'between', 'filled with')       # relations that the noun just before them takes
+# %% ../../nbs/12_checking.ipynb #727d6848
+_NEAREST = ('surrounded by', 'close to', 'between', 'filled with')  # relations that the noun just before them takes
 _SIDES = ('left of', 'right of', 'above', 'below')        # after another relation nobody knows whose they are
 _HALVED = ('crossed by', 'divided')                       # 'an area with houses, divided by roads'
 _WAYS = set('road highway path river railway'.split())          # they run 'in straight lines' and stand in none
@@ -753,6 +771,7 @@ def _nobodys(s: Reading, value: str, i: int) -> bool:
     if not s.chain: return unknown
     return value in _SIDES and s.last == 'item' and bool(s.items) and s.items[-1].role == 'object'
 
+# %% ../../nbs/12_checking.ipynb #32f4fd51
 def _relation(s: Reading, value: str, i: int = 0) -> None:
     "'close to', 'along' …: opens a relation of the chain, or of the subject to come"
     if value == 'covered with' and (s.share is not None or not s.chain): return  # 'half is covered with trees'
@@ -766,32 +785,37 @@ def _relation(s: Reading, value: str, i: int = 0) -> None:
         return
     s.rel, s.group, s.linked = [value, [], None], None, False
     if _nobodys(s, value, i): return
-    if s.last in ('and', ',') and s.chain and _fronted(s, i): s.chain = []          # 'and along the shore there are ships'
+    if s.last in ('and', ',') and s.chain and _fronted(s, i): s.chain = []  # 'and along the shore there are ships'
     if value in _NEAREST and s.last == 'item' and last is not None and last.role == 'object': last.rels.append(s.rel)
     elif s.chain:
-        lines = [c for c in s.chain if {*c.names} & _LINEAR] if value == 'crossing' else s.chain[-1:] * (s.had and s.last == 'item')
-        if s.inside and s.last == 'item' and s.kind(i + 1) not in ('they', 'them', '.', ',', ''): lines = lines or s.chain[-1:]
+        lines = [c for c in s.chain if {*c.names} & _LINEAR] if value == 'crossing' else s.chain[-1:] * (s.had
+                and s.last == 'item')
+        if s.inside and s.last == 'item' and s.kind(i + 1) not in ('they', 'them', '.', ',', ''):
+            lines = lines or s.chain[-1:]
         hosts = s.inside and s.host and (value in _HALVED or value == 'crossing' and {*s.host[-1].names} & _LINEAR and
                                          not any({*c.names} & _LINEAR for c in s.chain))
         whole = s.host if hosts else lines or s.chain
         for c in whole: c.rels.append(s.rel)                        # 'turfs and a trail go through the park'
     else: s.rel_ahead.append(s.rel)
 
-# %% ../../nbs/12_checking.ipynb #97789a8d
+# %% ../../nbs/12_checking.ipynb #199e4594
+_ZONES = {'residential area', 'industrial area', 'commercial area', 'urban area', 'village', 'resort', 'school',
+        'airport',
+          'mobile home park'}
+
 def _point(s: Reading, rel: list, many: bool) -> None:
     "Give `rel` what 'it' or 'them' points at: whom the 'with' phrase belongs to, or the last noun that agrees"
     last = s.chain[-1] if s.chain else None
     agree = [m for m in s.near if (m.n not in (1, 'the', None)) == many]
-    pool = s.near if s.inside and (agree or not many) else [m for m in s.items if m.own and not m.zero and m is not last]
+    pool = s.near if s.inside and (agree or not many) else [m for m in s.items if m.own and not m.zero
+            and m is not last]
     agreeing = [m for m in pool if (m.n not in (1, 'the', None)) == many] or pool
     others = agreeing if pool is s.near else agreeing[-1:]
     if any(o is c for o in others for c in s.chain):                # 'two runways and a terminal between them'
         for c in s.chain[:-1]: c.rels = [r for r in c.rels if r is not rel]
     rel[1].extend(o for o in others if last is None or o.names != last.names)
 
-_ZONES = {'residential area', 'industrial area', 'commercial area', 'urban area', 'village', 'resort', 'school', 'airport',
-          'mobile home park'}
-
+# %% ../../nbs/12_checking.ipynb #86650569
 def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
     "Whether `item` becomes an object of the open relation"
     if s.rel is None or item.zero: return False
@@ -802,7 +826,8 @@ def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
         points = s.kind(i) == 'its' or s.kind(i) == 'rel' and s.kind(i + 1) == 'they'       # 'two boats north of it'
         clause = s.kind(i) in ('verb', 'have') or points or crosses or s.last not in ('and', ',')
         same = any(c.names == item.names for c in s.chain)          # 'ships near the shore and a bigger ship'
-        front = s.last == ',' and any(s.rel is r for r in s.rel_ahead) or s.kind(i) == 'w' and s.tokens[i][1] == 'itself'
+        front = s.last == ',' and any(s.rel is r for r in s.rel_ahead) or s.kind(i) == 'w' \
+                and s.tokens[i][1] == 'itself'
         if not more or clause or same or front: return False
     elif not item.own:
         another = item.other and not item.definite and s.rel[0] == 'crossing'   # 'a road goes across another'
@@ -819,7 +844,8 @@ def _object(s: Reading, item: Item, mate: Item | None, i: int) -> bool:
     for c in s.chain if not item.other else ():
         if c.names == item.names and len(s.chain) > 1: c.rels = [r for r in c.rels if r is not s.rel]
     mid = s.items[-1] if s.rel[0] == 'in' and not {*item.names} & _ZONES and not s.rel[1] and s.items else None
-    if mid is not None and mid.role == 'object' and any(r[0] == 'in' and any(o is mid for o in r[1]) for c in s.chain for r in c.rels):
+    if mid is not None and mid.role == 'object' and any(r[0] == 'in' and any(o is mid for o in r[1])
+            for c in s.chain for r in c.rels):
         for c in s.chain: c.rels = [r for r in c.rels if r is not s.rel]
         mid.rels.append(s.rel)                                      # 'cars on a bridge on a river'
     item.role = 'object'; s.rel[1].append(item); s.items.append(item); s.linked = True
@@ -843,7 +869,7 @@ def _complement(s: Reading, item: Item) -> bool:
     item.part = item.complement = True; s.items.append(item); s.linked = False
     return True
 
-# %% ../../nbs/12_checking.ipynb #b8e45ba5
+# %% ../../nbs/12_checking.ipynb #d32534e6
 def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     "Put a fresh item where it belongs"
     item.sentence = s.sentence
@@ -859,11 +885,12 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     mate = s.items[-1] if s.linked and s.items else None
     shared = mate is not None and mate.own and s.last == 'and' and isinstance(mate.n, str) and item.own
     either = mate is not None and mate.own and s.tokens[s.start-1:s.start] == [('and', 'or')] and item.n == 'plural'
-    if shared and mate.n in VAGUE and item.n == 'plural' or either and item.own: item.n = mate.n    # 'many trees and lawns'
+    if shared and mate.n in VAGUE and item.n == 'plural' or either and item.own: item.n = mate.n
     if _object(s, item, mate, i): return
     if item.own: s.topic = item.names
     else: _resolve(s, item)
-    item.more = item.one and mate is not None and mate.own and s.last == 'and' and isinstance(mate.n, int) and not mate.before
+    item.more = item.one and mate is not None and mate.own and s.last == 'and' and isinstance(mate.n, int) \
+            and not mate.before
     if _complement(s, item): return
     open_ = mate is not None and mate.role == 'subject' and mate.zero == item.zero and (mate.before or not mate.places)
     if item.own and open_ and not (item.part or mate.part or item.all):
@@ -878,28 +905,32 @@ def _new_item(s: Reading, item: Item, i: int = 0) -> None:
     if s.share is not None and not item.zero: item.shares.append(s.share); s.share = None
     s.items.append(item); s.linked, s.rel = True, None
 
+# %% ../../nbs/12_checking.ipynb #50fb7795
 def _resolve(s: Reading, item: Item) -> None:
     "Give an item without a noun the names it points at"
     named = [i for i in s.items if i.own and i.role == 'subject' and not i.extreme]
     here = [i for i in named if i.sentence == s.sentence]
     every = item.zero or item.n == 0 or item.all and not item.definite
-    if item.all and s.inside: here = [i for i in here if not any(i is h for h in s.near)] or here    # 'a dock with ships, all …'
+    if item.all and s.inside: here = [i for i in here if not any(i is h for h in s.near)] or here
     if every and item.all and s.chain and isinstance(s.chain[-1].n, int) and s.chain[-1].n > 1:
         here = [i for i in s.chain if isinstance(i.n, int) and i.own and not i.places] or here  # 'grass and two ponds'
     item.names = list(dict.fromkeys(n for i in (here or named) for n in i.names)) if every else list(s.topic)
     if item.n is None and item.other and not item.all: item.n = 1
 
-# %% ../../nbs/12_checking.ipynb #9646e25d
+# %% ../../nbs/12_checking.ipynb #96795cf5
 def _grouping(s: Reading, value: str, i: int = 0) -> None:
     "'in a row', 'a cluster': of the chain, or of the noun that follows 'of'"
     after = s.tokens[i+1][1] if s.kind(i + 1) == 'w' else ''
-    if after and after[-2:] != 'ly' and after not in ('here', 'around', 'there') and s.kind(i - 1) in ('and', ',', 'art', 'the'):
+    if after and after[-2:] != 'ly' and after not in ('here', 'around', 'there') and s.kind(i - 1) in ('and', ',',
+            'art', 'the'):
         return                                                      # 'and scattered bright points'
-    of = s.kind(i + 1) == 'of' or value == 'spread' and s.kind(i + 1) == 'with' or s.kind(i + 1) == 'noun' and s.last not in ('verb', 'item')   # 'scattered patches'
+    of = s.kind(i + 1) == 'of' or value == 'spread' and s.kind(i + 1) == 'with' or s.kind(i + 1) == 'noun' \
+            and s.last not in ('verb', 'item')
     j = i - 1
     while j >= 0 and s.kind(j) in ('art', 'num', 'vague', 'size', 'w'): j -= 1          # 'in four neat rows'
     if s.tokens[i][0] == 'groupof' and not of and (j < 0 or s.kind(j) not in ('verb', 'rel')): return
-    lines = value == 'row' and (s.tokens[i][2][-1] == 's' and s.kind(i) == 'groupof' or s.tokens[i][2][-5:] in (' rows', 'lines'))
+    lines = value == 'row' and (s.tokens[i][2][-1] == 's' and s.kind(i) == 'groupof'
+            or s.tokens[i][2][-5:] in (' rows', 'lines'))
     s.group = ['rows' if lines and s.kind(i) == 'group' else value, [], None] if of or s.chain else None
     if of or s.group is None: return
     for c in s.chain:
@@ -911,7 +942,7 @@ def _grouping(s: Reading, value: str, i: int = 0) -> None:
 def _neighbour(s: Reading, v: str, i: int) -> None:
     "'has another ship nearby': the ship just named is the other party, not one more ship"
     item = s.items[-1] if s.items else None
-    if s.last == 'and' and s.chain and s.kind(i + 1) in ('num', 'vague', 'art', 'noun'):    # 'a pool and nearby two houses'
+    if s.last == 'and' and s.chain and s.kind(i + 1) in ('num', 'vague', 'art', 'noun'):
         s.rel_ahead.append(['close to', s.chain, None]); s.linked = False
         return
     if s.inside and s.chain and item is not None and not item.other: _its(s, 'close to', i)
@@ -929,7 +960,7 @@ def _shared(s: Reading, percent: int, i: int) -> None:
     if told: s.chain[-1].shares.append(percent)
     else: s.share, s.chain = percent, []
 
-# %% ../../nbs/12_checking.ipynb #73ae78da
+# %% ../../nbs/12_checking.ipynb #8025e4dc
 def _mostly(s: Reading, v: str, i: int) -> None:
     "'mostly water', 'dominated by trees', a share without a number"
     j, last = i + 1, s.chain[-1] if s.chain else None
@@ -958,11 +989,11 @@ def _its(s: Reading, v: str, i: int) -> None:
     if front and (s.kind(i + 1) != ',' or s.last != ','):           # 'and below it sits a car'
         s.chain, s.linked = [], False; _point(s, rel, many); s.rel_ahead.append(rel)
         return
-    if v in _SIDES and s.last == 'item' and s.items and s.items[-1].role == 'object': return    # 'in the field below it'
+    if v in _SIDES and s.last == 'item' and s.items and s.items[-1].role == 'object': return  # 'in the field below it'
     for c in s.chain: c.rels.append(rel)
     _point(s, rel, many)
 
-# %% ../../nbs/12_checking.ipynb #72754cac
+# %% ../../nbs/12_checking.ipynb #c37803b2
 def _beside(s: Reading, v: str, i: int) -> None:
     for c in s.chain: c.rels.append(['close to', [m for m in s.chain if m is not c] or ['self'], None])
 
@@ -976,7 +1007,7 @@ def _sized(s: Reading, v: str, i: int) -> None:
     k, w = s.tokens[i+1][:2] if i + 1 < len(s.tokens) else ('', '')
     other = k == 'idiom' or k == 'w' and w not in _NO_ADJECTIVES and w not in ('width', 'length', 'height', 'size')
     if s.kind(i) == 'size' and (s.last == 'len' or other or v == 'low'): return     # 'about 40 m long', 'low contrast'
-    item = s.items[-1] if s.last == 'of' and s.items else s.chain[-1] if s.chain else None      # 'roads of moderate width'
+    item = s.items[-1] if s.last == 'of' and s.items else s.chain[-1] if s.chain else None  # 'roads of moderate width'
     if item is not None: item.lengths.append(v) if s.kind(i) == 'len' else item.sizes.append((v, True))
 
 def _sails(s: Reading, v: str, i: int) -> None:
@@ -1016,7 +1047,7 @@ _ACTS = {'place': _place, 'rel': _relation, 'group': _grouping, 'groupof': _grou
          'sail': _sails, 'largest': _largest, 'tone': _toned, 'toned': _toned, 'again': _again,
          'course': _course, 'first': _first, 'throughout': _throughout, '.': _stop, ';': _stop, ':': _stop}
 
-# %% ../../nbs/12_checking.ipynb #8bb363db
+# %% ../../nbs/12_checking.ipynb #109712d0
 _HOLDS = set('contains contain holds hold includes include containing'.split())
 _FINITE = set('is are was were lies stands sits runs extends stretches appears looks contains has covers fills takes '
               'occupies crosses dominates lie stand there'.split())
@@ -1040,6 +1071,7 @@ def _point_zone(s: Reading) -> None:
     for c in s.chain: c.rels = [r for r in c.rels if r is not s.rel or zones]
     s.rel[1].extend(zones[-1:]); s.rel = None
 
+# %% ../../nbs/12_checking.ipynb #8b365bd5
 def _phrase(s: Reading, k: str, v: str, i: int) -> None:
     "'with' opens a phrase of its own; the verb of the clause leads back to whom it belongs; 'which' to the last noun"
     empty = s.rel is not None and not s.rel[1]
@@ -1047,7 +1079,8 @@ def _phrase(s: Reading, k: str, v: str, i: int) -> None:
     if k in ('w', 'verb') and v in _MAY: s.may = True
     if k in ('have', 'verb', 'but'): s.had = k == 'have'
     if k in ('art', 'the') and s.kind(i + 1) == 'w' and s.ahead and _unknown(s, i): s.taken = True
-    if k == 'verb' and v in _CARRIED and s.last == 'item' and s.items and s.items[-1].role == 'object': s.chain = s.items[-1:]
+    if k == 'verb' and v in _CARRIED and s.last == 'item' and s.items and s.items[-1].role == 'object':
+        s.chain = s.items[-1:]
     if k == 'zone' and empty: _point_zone(s)
     if k == 'with' and s.chain:
         unknown = s.kind(i + 1) in ('art', 'num', 'vague', 'w') and _item(s.tokens, i + 1) is None
@@ -1075,10 +1108,10 @@ def _phrase(s: Reading, k: str, v: str, i: int) -> None:
     if k == 'verb' and v in _HOLDS and s.chain and s.chain[-1].own and s.last in ('item', 'which', 'verb'):
         s.rel_ahead.append(['in', s.chain[-1:], None]); s.chain = []
 
-# %% ../../nbs/12_checking.ipynb #5e14eb55
+# %% ../../nbs/12_checking.ipynb #ed02f200
 _BREAKS = {'verb', 'have', 'give', 'with', 'but', 'making', 'found', 'pic', 'total', 'for', 'rel', 'not'}
 _ADDING = set('also then even additionally further finally lastly about approximately roughly around nearly'.split())
-_CANCEL = {'verb', 'have', ',', 'and', 'pic', 'zone', 'with', 'but', 'percent'}     # what ends a relation without object
+_CANCEL = {'verb', 'have', ',', 'and', 'pic', 'zone', 'with', 'but', 'percent'}  # what ends a relation without object
 
 def _walk(tokens: list[tuple]) -> list[Item]:
     "All items of the text with what is said of them"
@@ -1106,7 +1139,7 @@ def _walk(tokens: list[tuple]) -> list[Item]:
     _stop(s, '.', 0)
     return s.items
 
-# %% ../../nbs/12_checking.ipynb #02dcbb5d
+# %% ../../nbs/12_checking.ipynb #4e8ef07f
 _COMPARED = {'smaller', 'larger', 'longer', 'shorter', 'wider', 'narrower', 'taller', 'thinner', 'thicker'}
 
 def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | None] | None:
@@ -1129,11 +1162,13 @@ def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | Non
         return ('found', 1 if i.n == 'the' else i.n) if i.own else None
     if i.definite and not isinstance(i.n, int) or i.n in ('plural', None): return 'weak', i.n
     others = [m for m in before if name in m.names and m.own and m.role == 'subject' and not m.places]
-    if i.own and i.n == 1 and before and any(o in _COMPARED for o, _ in i.sizes) and any(name in m.names for m in before):
+    if i.own and i.n == 1 and before and any(o in _COMPARED for o, _ in i.sizes) and any(name in m.names
+            for m in before):
         return 'found', 1                                           # 'the ship …, and a smaller boat behind it'
     apart = any(m.sizes != i.sizes for m in others)
     return 'more' if i.own and i.sizes and apart else 'told', i.n       # 'two small ships and a large ship'
 
+# %% ../../nbs/12_checking.ipynb #bba88af6
 def _totals(items: list[Item]) -> dict[str, list]:
     "Name → the counts the text gives for the whole picture; several where it contradicts itself"
     told, found, weak = {}, {}, {}
@@ -1201,9 +1236,10 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
-# %% ../../nbs/12_checking.ipynb #b4a8d44b
+# %% ../../nbs/12_checking.ipynb #6cba63fc
 _REACHED = set('be any yet really clearly even actually see find make out detect observe spot identify notice contain '
-               'show include feature depict reveal exist appear do seem to hold ever i we one would call looks like'.split())
+               'show include feature depict reveal exist appear do seem to hold ever i we one would call looks '
+               'like'.split())
 _SEEN = set('visible present seen found detected shown observed identified there exist exists'.split())
 
 def _among(token: tuple, words: set) -> bool: return isinstance(token[1], str) and token[1] in words
@@ -1274,7 +1310,7 @@ def _readable(tokens: list[tuple]) -> list[tuple]:
         kept += tokens[end:end+1]; start = end + 1
     return kept
 
-# %% ../../nbs/12_checking.ipynb #b0e55c02
+# %% ../../nbs/12_checking.ipynb #17e9beea
 def read_facts(
     text: str,                      # a caption, one sentence or many
     names: Iterable[str] = (),      # more things it may speak of, singular: the classes of a data set
@@ -1287,7 +1323,8 @@ def read_facts(
     totals, facts = _totals(items), []
     for name, numbers in totals.items():
         for n in dict.fromkeys(numbers):
-            if name == 'object' and not isinstance(n, int) or name == 'structure' and n in (None, 'the', 'plural'): continue
+            if name == 'object' and not isinstance(n, int) or name == 'structure' and n in (None, 'the', 'plural'):
+                continue
             facts.append(Fact('presence', name, True) if n in (None, 'the', 'plural') else Fact('count', name, n))
     for i in items: facts += _facts_of(i, totals)
     return tuple(dict.fromkeys((*facts, *ground, *radar)))
@@ -1534,7 +1571,7 @@ def check(
     why = tuple((f, v) for f, v in verdicts if v)
     return Checked(text, good, why, missed, unknown, forbidden(text) if record.modality == 'sar' else (), wanted)
 
-# %% ../../nbs/12_checking.ipynb #93d66114
+# %% ../../nbs/12_checking.ipynb #7e78b0cc
 @dataclass
 class Score:
     "Counts by kind of fact over many captions, and every unsupported statement"
@@ -1559,9 +1596,12 @@ class Score:
 
     def table(self) -> str:
         "The rows as text"
+        rows = self.rows()
+        for r in rows:                                              # of a kind that nobody spoke of there is no recall
+            if not (r['supported'] or r['unsupported'] or r['missed']): r |= dict(recall=None, f1=None)
         def cell(v): return '–' if v is None else f'{v:.3f}' if isinstance(v, float) else str(v)
         return '\n'.join(' '.join(f'{t:>12}' for t in line) for line in
-                         [list(self.rows()[0]), *([cell(v) for v in r.values()] for r in self.rows())])
+                         [list(rows[0]), *([cell(v) for v in r.values()] for r in rows)])
 
 # %% ../../nbs/12_checking.ipynb #748eebaf
 def _rates(c: Counter) -> dict[str, float | None]:
