@@ -420,44 +420,6 @@ def _tokens(text: str, lexicon: dict) -> list[tuple]:
         i += 1
     return tokens
 
-# %% ../../nbs/12_checking.ipynb #6f36e056
-_ABSTRACT = set('characteristic characteristics feature features node nodes surfaces texture textures signal signals '
-                'activity activities density densities height heights material materials property properties '
-                'form forms '
-                'information environment landscape pattern patterns scattering reflection reflections echoes '
-                'source sources supply block blocks shaped shape shapes style distribution usage interface '
-                'interference'.split())
-_COVERING = {'cover', 'covers', 'covering'}
-_OUTLINES = set('rectangle rectangles triangle triangles circle circles polygon polygons shapes'.split())
-_RIMS = set('edge edges side sides end ends foot border borders outskirts periphery back front'.split())
-
-def _sensed(t: list[tuple]) -> list[tuple]:
-    "`t` with the words whose neighbours tell what they are"
-    found, i = [], 0
-    while i < len(t):
-        k, v = t[i][:2]
-        k1, v1 = t[i+1][:2] if i + 1 < len(t) else ('', '')
-        like = v1 == 'like' and i + 2 < len(t) and t[i+2][0] in ('noun', 'w', 'size', 'idiom')
-        if k == 'noun' and k1 == 'w' and (v1 in _ABSTRACT or like): found.append(('w', v))
-        elif k == 'verb' and v in _COVERING and k1 in ('the', 'art', 'noun', 'w') and \
-             _noun_at(t, i + 1 + (k1 in ('the', 'art'))) is not None: found.append(('rel', 'covers', v))
-        elif k == 'w' and v in ('shadow', 'shadows') and (k1, v1) == ('rel', 'crossing'): found.append(t[i]); i += 1
-        elif k == 'rel' and v1 == 'shaped' or k == 'rel' and t[i][-1] == 'surrounding' and found \
-                and found[-1][0] == 'the' \
-             and k1 in ('noun', 'w'): found.append(('w', t[i][2]))
-        elif (k, v) == ('noun', 'square') and any(_among(x, _OUTLINES) for x in t[max(0, i-3):i+4]):
-            found.append(('w', v))
-        elif k == 'w' and v[-1:] == 's' and k1 == 'the' and found and found[-1][0] == 'noun' and not found[-1][2]:
-            found.append(('verb', v))                               # 'land closes the bay off'
-        elif (k, v) == ('the', 'that') and k1 in ('verb', 'have', 'rel'): found.append(('which', v))
-        elif (k, v) == ('w', 'nothing') and v1 in ('that', 'which'): found.append(('neg', v)); i += 1
-        elif k == 'group' and v == 'parallel' and k1 == 'w' and v1[-1:] == 's': found.append(('w', v))
-        elif k == 'rel' and (j := i + 1 + (k1 == 'the')) + 1 < len(t) and _among(t[j], _RIMS) and t[j+1][0] == 'of':
-            found.append(t[i]); i = j + 1                           # 'next to the edge of the trees'
-        else: found.append(t[i])
-        i += 1
-    return found
-
 # %% ../../nbs/12_checking.ipynb #7b8d9740
 @dataclass
 class Item:
@@ -527,6 +489,46 @@ def _noun_at(t: list[tuple], i: int) -> int | None:
     if i == len(t) or t[i][0] != 'noun': return None
     while i + 1 < len(t) and t[i+1][0] == 'noun' and not (t[i][2] and t[i][1] != t[i+1][1]): i += 1
     return i
+
+# %% ../../nbs/12_checking.ipynb #a48f6cbe
+_ABSTRACT = set('characteristic characteristics feature features node nodes surfaces texture textures signal signals '
+                'activity activities density densities height heights material materials property properties '
+                'form forms '
+                'information environment landscape pattern patterns scattering reflection reflections echoes '
+                'source sources supply block blocks shaped shape shapes style distribution usage interface '
+                'interference'.split())
+_COVERING = {'cover', 'covers', 'covering'}
+_OUTLINES = set('rectangle rectangles triangle triangles circle circles polygon polygons shapes'.split())
+_RIMS = set('edge edges side sides end ends foot border borders outskirts periphery back front'.split())
+
+def _among(token: tuple, words: set) -> bool: return isinstance(token[1], str) and token[1] in words
+
+def _sensed(t: list[tuple]) -> list[tuple]:
+    "`t` with the words whose neighbours tell what they are"
+    found, i = [], 0
+    while i < len(t):
+        k, v = t[i][:2]
+        k1, v1 = t[i+1][:2] if i + 1 < len(t) else ('', '')
+        like = v1 == 'like' and i + 2 < len(t) and t[i+2][0] in ('noun', 'w', 'size', 'idiom')
+        if k == 'noun' and k1 == 'w' and (v1 in _ABSTRACT or like): found.append(('w', v))
+        elif k == 'verb' and v in _COVERING and k1 in ('the', 'art', 'noun', 'w') and \
+             _noun_at(t, i + 1 + (k1 in ('the', 'art'))) is not None: found.append(('rel', 'covers', v))
+        elif k == 'w' and v in ('shadow', 'shadows') and (k1, v1) == ('rel', 'crossing'): found.append(t[i]); i += 1
+        elif k == 'rel' and v1 == 'shaped' or k == 'rel' and t[i][-1] == 'surrounding' and found \
+                and found[-1][0] == 'the' \
+             and k1 in ('noun', 'w'): found.append(('w', t[i][2]))
+        elif (k, v) == ('noun', 'square') and any(_among(x, _OUTLINES) for x in t[max(0, i-3):i+4]):
+            found.append(('w', v))
+        elif k == 'w' and v[-1:] == 's' and k1 == 'the' and found and found[-1][0] == 'noun' and not found[-1][2]:
+            found.append(('verb', v))                               # 'land closes the bay off'
+        elif (k, v) == ('the', 'that') and k1 in ('verb', 'have', 'rel'): found.append(('which', v))
+        elif (k, v) == ('w', 'nothing') and v1 in ('that', 'which'): found.append(('neg', v)); i += 1
+        elif k == 'group' and v == 'parallel' and k1 == 'w' and v1[-1:] == 's': found.append(('w', v))
+        elif k == 'rel' and (j := i + 1 + (k1 == 'the')) + 1 < len(t) and _among(t[j], _RIMS) and t[j+1][0] == 'of':
+            found.append(t[i]); i = j + 1                           # 'next to the edge of the trees'
+        else: found.append(t[i])
+        i += 1
+    return found
 
 # %% ../../nbs/12_checking.ipynb #392f712d
 def _item(t: list[tuple], i: int) -> tuple[Item, int] | None:
@@ -692,7 +694,7 @@ def _stop(s: Reading, k: str, i: int) -> None:
     s.inside = s.verbed = s.may = s.taken = s.had = False
     if k == '.': s.sentence += 1; s.share = None
 
-# %% ../../nbs/12_checking.ipynb #5d36ab76
+# %% ../../nbs/12_checking.ipynb #232755fe
 def _joined(a: list[str], b: list[str]) -> str | None:
     "The one cell of 'up top, towards the middle', None where these are two places"
     if len(a) != 1 or len(b) != 1 or not all(p.endswith(' half') or p == 'center' for p in a + b): return None
@@ -703,9 +705,16 @@ def _alone(s: Reading) -> bool:
     verb = any(k == 'verb' for k, *_ in s.tokens[:s.start])
     return s.rel is not None and s.rel[0] == 'along' and not verb
 
+def _in_host(s: Reading, item: Item) -> bool:
+    "Relate `item` to the one it is in the middle of, 'a square with a monument in the middle'; whether there is one"
+    host = s.near[-1] if s.inside and len(s.near) == 1 else None
+    if host is None or not host.own or host.n not in (1, 'the') or item is host or host.names[0] in _WIDE: return False
+    item.rels.append(['in', [host], None])
+    return True
+
 _WIDE = _MASS | {'bay', 'strait', 'river', 'harbor', 'lagoon', 'island', 'lake', 'port', 'ship', 'bare land', 'meadow'}
 
-# %% ../../nbs/12_checking.ipynb #576dca76
+# %% ../../nbs/12_checking.ipynb #1416ffb1
 def _place(s: Reading, places: list[str], i: int = 0) -> None:
     "A place goes to the open relation, to the chain, or waits for the next item"
     if s.group is not None and s.last in ('group', 'groupof'): s.group[2], s.rel = places[0], None; return
@@ -722,11 +731,7 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
        and edge.endswith(' edge') and (both := _joined([edge.replace('edge', 'half')], places)):
         item.rels.pop(); item.places = [both]                       # 'near the left edge at the top'
         return
-    host = s.near[-1] if s.inside and len(s.near) == 1 else None
-    if places == ['center'] and host is not None and host.own and host.n in (1, 'the') and item is not host and \
-       host.names[0] not in _WIDE and s.last in ('item', 'verb'):
-        item.rels.append(['in', [host], None])                      # 'a square with a monument in the middle'
-        return
+    if places == ['center'] and item is not None and s.last in ('item', 'verb') and _in_host(s, item): return
     if places[0].endswith(' edge') and item is not None and not item.before:
         for c in (s.chain if not (item.part or item.all) else [item]): c.rels.append(['close to', places, None])
         return
@@ -750,13 +755,16 @@ def _place(s: Reading, places: list[str], i: int = 0) -> None:
         for c in [item] if alone else s.chain:
             if c is item or not counted or isinstance(c.n, int) and not any(r[2] for r in c.rels): c.places += places
 
-# %% ../../nbs/12_checking.ipynb #727d6848
+# %% ../../nbs/12_checking.ipynb #40a6b5a0
 _NEAREST = ('surrounded by', 'close to', 'between', 'filled with')  # relations that the noun just before them takes
 _SIDES = ('left of', 'right of', 'above', 'below')        # after another relation nobody knows whose they are
 _HALVED = ('crossed by', 'divided')                       # 'an area with houses, divided by roads'
 _WAYS = set('road highway path river railway'.split())          # they run 'in straight lines' and stand in none
 _LINEAR = set('road highway path river railway bridge overpass runway taxiway train ditch wake pipeline'.split()) | {
     'transmission line', 'oil spill', 'crossroad'}
+
+_FINITE = set('is are was were lies stands sits runs extends stretches appears looks contains has covers fills takes '
+              'occupies crosses dominates lie stand there'.split())
 
 def _fronted(s: Reading, i: int) -> bool:
     "Whether the clause that the relation at `i` begins has its subject still to come"
@@ -1047,10 +1055,8 @@ _ACTS = {'place': _place, 'rel': _relation, 'group': _grouping, 'groupof': _grou
          'sail': _sails, 'largest': _largest, 'tone': _toned, 'toned': _toned, 'again': _again,
          'course': _course, 'first': _first, 'throughout': _throughout, '.': _stop, ';': _stop, ':': _stop}
 
-# %% ../../nbs/12_checking.ipynb #109712d0
+# %% ../../nbs/12_checking.ipynb #44c04075
 _HOLDS = set('contains contain holds hold includes include containing'.split())
-_FINITE = set('is are was were lies stands sits runs extends stretches appears looks contains has covers fills takes '
-              'occupies crosses dominates lie stand there'.split())
 _CARRIED = set('extending running stretching located situated lying standing'.split())
 _MAY = set('may might could likely possibly probably presumably perhaps maybe represent indicating resembling'.split())
 
@@ -1236,13 +1242,11 @@ def _facts_of(i: Item, totals: dict[str, list]) -> Iterator[Fact]:
         for tone in i.tones: yield Fact('scattering', name, *(tone if len(tone) > 1 else (*tone, number)))
         for percent in i.shares: yield Fact('proportion', name, percent)
 
-# %% ../../nbs/12_checking.ipynb #6cba63fc
+# %% ../../nbs/12_checking.ipynb #eb39469a
 _REACHED = set('be any yet really clearly even actually see find make out detect observe spot identify notice contain '
                'show include feature depict reveal exist appear do seem to hold ever i we one would call looks '
                'like'.split())
 _SEEN = set('visible present seen found detected shown observed identified there exist exists'.split())
-
-def _among(token: tuple, words: set) -> bool: return isinstance(token[1], str) and token[1] in words
 
 def _denied(t: list[tuple]) -> list[tuple]:
     "`t` with what 'not' and 'never' deny: 'no' before the noun that follows, or 'absent' after the subject"
