@@ -238,3 +238,21 @@ def test_sentences_the_grammar_was_not_fitted_to():
     result = outside_score(root/'nbs/data/outside_test.jsonl', plants=True)
     row, plants = result['rows']['all'], result['plants'].values()
     assert row['precision'] >= .86 and row['recall'] >= .83 and sum(f for _, f in plants) >= .9*sum(n for n, _ in plants)
+
+AGREED = {                                              # what a free sentence says, and what it must not be taken to say
+    'A residential area with many houses divided by some roads.': ({('road', 'crossing', 'residential area')}, {('road', 'crossing', 'house')}),
+    'Cars are in a parking lot on a bridge with a road going over a river.': (set(), {('car', 'in', 'river')}),
+    'Land fills the right half, and along the shore there are ships.': ({('ship', 'along', 'coast')}, {('land', 'along', 'coast')}),
+    'Snow covers the hills.': ({('mountain', 'covered with', 'snow')}, set()),
+    'A building is near a parking lot with some cars in an industrial area.': ({('building', 'in', 'industrial area')}, {('car', 'in', 'industrial area')}),
+    'A sandbank in the bay, two boats north of it.': ({('ship', 'north of', 'bay')}, {('sandbar', 'in', 'ship')})}
+
+@pytest.mark.parametrize('text', AGREED)
+def test_relations_go_to_whom_they_belong(text):
+    read = {(f.subject, f.value, f.object) for f in read_facts(text) if f.kind == 'relation'}
+    assert AGREED[text][0] <= read and not AGREED[text][1] & read
+
+def test_no_recall_where_nothing_was_said():
+    from sartext.narrate.checking import Score
+    s = Score(); s.counts['presence']['wanted'] = 2
+    assert s.table().splitlines()[1].split()[-3:] == ['–', '–', '–']
