@@ -21,15 +21,15 @@ from . import __version__
 from .records import BadInput, Problem, Problems, atomic, note_images, progress, write_records
 from .reproduce import PROFILES, StepFailed
 
-# %% ../nbs/62_cli.ipynb #e6f4e72b
+# %% ../nbs/62_cli.ipynb #7186cf2e
 OnError = Enum('OnError', {'stop': 'stop', 'skip': 'skip'}, type=str)
 Format = Enum('Format', {f: f for f in ('coco', 'voc', 'yolo', 'dota', 'opensarship')}, type=str)
 Unit = Enum('Unit', {u: u for u in ('radians', 'degrees')}, type=str)
 Route = Enum('Route', {r: r for r in ('a2c', 'sa2c', 'pairing')}, type=str)
 OnLeak = Enum('OnLeak', {'refuse': 'refuse', 'move': 'move'}, type=str)
 Speckle = Enum('Speckle', {f: f for f in ('boxcar', 'lee', 'refined-lee', 'frost', 'gamma-map')}, type=str)
-Form = Enum('Form', {f: f for f in ('sarlang', 'sar-text', 'coco', 'karpathy', 'llava', 'openclip', 'vlmeval', 'imagefolder',
-                                    'croissant')}, type=str)
+Form = Enum('Form', {f: f for f in ('sarlang', 'sar-text', 'coco', 'karpathy', 'llava', 'openclip', 'vlmeval',
+                                    'imagefolder', 'croissant')}, type=str)
 Modality = Enum('Modality', {'sar': 'sar', 'optical': 'optical'}, type=str)
 Split = Enum('Split', {'train': 'train', 'val': 'val', 'test': 'test'}, type=str)
 Plans = Enum('Plans', {'all': 'all', 'seen': 'seen', 'held_out': 'held-out'}, type=str)
@@ -371,14 +371,14 @@ def build(
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     print(f"{', '.join(found)}: {out}")
 
-# %% ../nbs/62_cli.ipynb #60cec5b3
+# %% ../nbs/62_cli.ipynb #d1af10f1
 @app.command('export')
 def export_data(
     data: Annotated[Path, typer.Argument(metavar='DATA', help='Folder of a built data set.')],
     to: Annotated[Form, typer.Option(help='The form.')],
     out: Annotated[Path, typer.Option(help='New folder for texts and images.')],
     modality: Annotated[Modality, typer.Option(help='Which images.')] = Modality.sar,
-    plain: Annotated[bool, typer.Option('--plain', help="Only the form's own fields; facts and the like are lost.")] = False,
+    plain: Annotated[bool, typer.Option('--plain', help="Only the form's own fields; facts are lost.")] = False,
 ):
     "Write a data set in another program's form.\n\nTexts and images in a folder of their own, relative paths."
     from sartext.dataset.formats import export

@@ -61,13 +61,13 @@ class Sinks:
 
 def _dense(o) -> str: return json.dumps(o, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
 
-# %% ../../nbs/23_formats.ipynb #44af74cc
+# %% ../../nbs/23_formats.ipynb #95bdcde9
 PROMPTS = {'concise': 'Describe the image in one short sentence.', 'complex': 'Describe the image in detail.'}
 
 def _note(record: Record | None, said: Iterable[Caption | Question] = (), without: Sequence[str] = (), **more) -> str:
     "The note: `record` less what the row has, the evidence of what is said in it, and what else there is"
-    note = {} if record is None else {k: v for k, v in _lean(record).items() if k not in ('image', 'captions', *without)}
-    note |= more
+    known = {} if record is None else _lean(record)
+    note = {k: v for k, v in known.items() if k not in ('image', 'captions', *without)} | more
     if evidence := [_lean(o) for o in said]: note['evidence'] = evidence
     return _dense(note)
 
@@ -140,7 +140,7 @@ def _imagefolder(sinks, r: Record, at: str, note: bool, root: Path):
     said = (*r.captions, *r.questions)
     sinks.line(f'{r.split}/metadata.jsonl', row | ({NOTE: _note(r, said, ['questions'])} if note else {}))
 
-# %% ../../nbs/23_formats.ipynb #8f77b978
+# %% ../../nbs/23_formats.ipynb #143763c8
 OFFERED = 4         # answers to choose from, the right one among them
 
 def _wrong(q: Question, record: Record) -> list[str]:
@@ -148,7 +148,8 @@ def _wrong(q: Question, record: Record) -> list[str]:
     if q.answer in ('yes', 'no'): return ['no' if q.answer == 'yes' else 'yes']
     if q.answer.isdecimal():
         n = int(q.answer); return [str(m) for m in range(max(0, n - 3), n + 4) if m != n]
-    if q.answer in CELLS: return [c for c in CELLS if c not in q.answer.split() and q.answer not in c.split() and c != q.answer]
+    if q.answer in CELLS:
+        return [c for c in CELLS if c not in (q.answer, *q.answer.split()) and q.answer not in c.split()]
     shown = {b.category for b in record.boxes}
     return [c for c in record.labelled_classes if c not in shown] if q.answer in shown else []
 
@@ -176,16 +177,18 @@ def _vlmeval(sinks, r: Record, at: str, note: bool, root: Path):
         if note: head, row = [*head, NOTE], [*row, _note(None if k else r, [o], ['questions'], at=k, image=at)]
         sinks.table(name, head, row, '\t')
 
-# %% ../../nbs/23_formats.ipynb #76cbdcbf
+# %% ../../nbs/23_formats.ipynb #4f4f3d2b
 _TERMS = '''citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset
     jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField
     transform'''
-CONTEXT = {'@language': 'en', '@vocab': 'https://schema.org/', 'sc': 'https://schema.org/', 'dct': 'http://purl.org/dc/terms/',
-           'cr': 'http://mlcommons.org/croissant/', 'rai': 'http://mlcommons.org/croissant/RAI/',
-           'conformsTo': 'dct:conformsTo', **{t: f'cr:{t}' for t in _TERMS.split()},
+CONTEXT = {'@language': 'en', '@vocab': 'https://schema.org/', 'sc': 'https://schema.org/',
+           'dct': 'http://purl.org/dc/terms/', 'cr': 'http://mlcommons.org/croissant/',
+           'rai': 'http://mlcommons.org/croissant/RAI/', 'conformsTo': 'dct:conformsTo',
+           **{t: f'cr:{t}' for t in _TERMS.split()},
            'data': {'@id': 'cr:data', '@type': '@json'}, 'dataType': {'@id': 'cr:dataType', '@type': '@vocab'},
            'examples': {'@id': 'cr:examples', '@type': '@json'}}
-COLUMNS = {'id': 'The id of the record', 'image': 'The image, 8 bits', 'text': 'The first caption', 'captions': 'All captions',
+COLUMNS = {'id': 'The id of the record', 'image': 'The image, 8 bits', 'text': 'The first caption',
+           'captions': 'All captions',
            'kinds': 'Of each caption whether it is concise or complex', 'source': 'The data set it comes from',
            'scene': 'Images of one scene are in one split', 'licence': 'The licence of its source',
            'record': 'All that is known, as JSON'}
@@ -245,7 +248,7 @@ def _claim(out: Path, what: dict) -> None:
                                             'give a new or an empty folder'))
     with atomic(out/'export.json') as f: f.write(_dense(what) + '\n')
 
-# %% ../../nbs/23_formats.ipynb #fd07ea2d
+# %% ../../nbs/23_formats.ipynb #c5d1e889
 def export(
     data_dir: str | Path,       # a folder written by `build`
     to: str,                    # one of `FORMATS`
@@ -279,13 +282,13 @@ def export(
             n['records'] = manifest['counts']['images']
     if not rows:
         (out/'export.json').unlink()
-        raise BadInput(Problem(str(data_dir), '', f'nothing is said of its {modality} images', 'narrate it, or name the '
-                               'other modality'))
+        raise BadInput(Problem(str(data_dir), '', f'nothing is said of its {modality} images',
+                               'narrate it, or name the other modality'))
     done = what | dict(files=dict(sorted(rows.items())), records=n['records'], left_out=bare)
     with atomic(out/'export.json') as f: f.write(json.dumps(done, indent=1) + '\n')
     return done
 
-# %% ../../nbs/23_formats.ipynb #8faf88c1
+# %% ../../nbs/23_formats.ipynb #04be04ea
 def _placer(root: Path) -> Callable[[str], str]:    # ValueError where the path leads outside
     "Path in a file → path below `root` of the image it means; '' where there is none"
     known, real = None, root.resolve()
@@ -298,21 +301,22 @@ def _placer(root: Path) -> Callable[[str], str]:    # ValueError where the path 
         if path and (root/path).is_file(): return inside(path)
         if '..' in name.split('/'): raise ValueError(f'image {name!r} leads outside the folder of images')
         if known is None:
-            files = (p.relative_to(root).as_posix() for p in sorted(root.rglob('*')) if p.name.lower().endswith(PICTURES))
-            known = finder(files)
+            files = sorted(p for p in root.rglob('*') if p.name.lower().endswith(PICTURES))
+            known = finder(p.relative_to(root).as_posix() for p in files)
         try: found = known(name)
         except LookupError as e: raise ValueError(str(e.args[0]))
         if not found and not path: raise ValueError(f'image {name!r} leads outside the folder of images')
         return inside(found) if found else ''
     return find
 
-# %% ../../nbs/23_formats.ipynb #59ad6375
+# %% ../../nbs/23_formats.ipynb #d02ba267
 def _saver(root: Path) -> Callable[[str, bytes], None]:
     "What writes an image out of a table to its place below `root`, if it is an image and nothing is there"
     def save(name, data):
         is_image = name.lower().endswith(PICTURES) and data.startswith((b'\x89PNG\r\n', b'\xff\xd8\xff'))
         if not is_image: raise ValueError(f'{name!r} in the table is no PNG and no JPEG')
-        if not (root/name).resolve().is_relative_to(root.resolve()): raise ValueError(f'{name!r} leads outside {root.name}')
+        if not (root/name).resolve().is_relative_to(root.resolve()):
+            raise ValueError(f'{name!r} leads outside {root.name}')
         if not (root/name).exists():
             with atomic(root/name, 'wb') as f: f.write(data)
     return save
@@ -337,7 +341,7 @@ def _record(image: str, said: list, root: Path, modality: str, ids: set[str]) ->
     if record.id in ids: raise ValueError(f'id {record.id!r} is that of another image')
     return replace(record, captions=tuple(captions), questions=(*record.questions, *questions))
 
-# %% ../../nbs/23_formats.ipynb #7946217b
+# %% ../../nbs/23_formats.ipynb #3e625fa7
 def read_as_records(
     path: str | Path,                   # a file of captions or questions in any form, or a folder of them
     images: str | Path | None = None,   # their folder, also for those in a table; None: `path` or the folder it lies in
@@ -360,7 +364,8 @@ def read_as_records(
             told = [(waits.seek(p), pickle.load(waits))[1] for p in places]
             try: record = _record(image, [t for *_, t in told], root, modality, ids)
             except (ValueError, TypeError, KeyError, AttributeError, OSError) as e:
-                file, at, _ = next((o for o in told if o[2].known.keys() - {'id', 'split', 'at'}), told[0])     # who claims
+                claims = (o for o in told if o[2].known.keys() - {'id', 'split', 'at'})
+                file, at, _ = next(claims, told[0])
                 problems.add(file, at, getattr(e, 'reason', str(e)),
                              getattr(e, 'remedy', 'correct it, or give the folder with the images'))
             else: ids.add(record.id); yield record

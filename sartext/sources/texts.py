@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from ..records import BadInput, Caption, Problem, Problems, Question, _Refused, _said, below
 
-# %% ../../nbs/05_texts.ipynb #c87e6329
+# %% ../../nbs/05_texts.ipynb #10803315
 PICTURES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.gif', '.webp', '.jp2')     # suffixes of images
 IMAGE_KEYS = ('filepath', 'filename', 'file_name', 'imgpath', 'img_path', 'image', 'image_path', 'img', 'file', 'path',
               'id')
@@ -33,6 +33,7 @@ def file_text(path: str | Path, remedy: str) -> str:
         refuse(path, f'line {e.object.count(10, 0, e.start) + 1}', 'not UTF-8 text', 'save the file as UTF-8')
     except OSError as e: refuse(path, '', f'cannot be read: {e.strerror}', remedy)
 
+# %% ../../nbs/05_texts.ipynb #2aa6f58c
 def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading, from its lines"
     head = next(file := iter(file), '')
@@ -55,7 +56,7 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
     except csv.Error as e:
         problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
 
-# %% ../../nbs/05_texts.ipynb #a7d20375
+# %% ../../nbs/05_texts.ipynb #6ff45380
 def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
     "Place and row of one JSON value that holds everything"
     if isinstance(value, dict) and isinstance(value.get('images'), list) and 'messages' not in value:
@@ -75,6 +76,7 @@ def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
             why = f'{str(row)[:60]!r} is no object'
             problems.add(path, f'entry {i}', why, 'write an object with image and caption')
 
+# %% ../../nbs/05_texts.ipynb #1b97ae08
 def _json_rows(path: Path, text: str | Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of JSON: a text, in lines or whole, or the lines themselves"
     def parsed(text, line):
@@ -229,15 +231,16 @@ def finder(names: Iterable[str]) -> Callable[[str | Path], str]:
         return best[0][1] if best else ''
     return find
 
-# %% ../../nbs/05_texts.ipynb #608f2b3b
-_ASKS = re.compile(r'''\b(descri(be|ption)|caption|summar(y|i[sz]e)|narrat|portray|depict|illustrat|elaborat|expla(in|nation)|
-    clarif|interpretation|account\ of|rundown|break(down|\ down)|walk\ through|share\ its\ details|characteri[sz]e|analy[sz]|
-    what\ does\ the\ (\w+\ )?image\ show|key\ elements|what\ do\ you\ (see|think\ is)|(can|may)\ be\ seen|
-    everything\ that|happening\ in)''', re.I | re.X)
-_ABOUT = re.compile(r'''\b(positions?|locations?|located|where|shapes?|orientation|directions?|colou?rs?|sizes?|region|areas?|
-    box|targets?|class(es)?|categor(y|ies)|types?|kinds?|number|how\ many|count|polari[sz]ation|relation|pattern|
+# %% ../../nbs/05_texts.ipynb #c8887a63
+_ASKS = re.compile(r'''\b(descri(be|ption)|caption|summar(y|i[sz]e)|narrat|portray|depict|illustrat|elaborat|
+    expla(in|nation)|clarif|interpretation|account\ of|rundown|break(down|\ down)|walk\ through|share\ its\ details|
+    characteri[sz]e|analy[sz]|what\ does\ the\ (\w+\ )?image\ show|key\ elements|what\ do\ you\ (see|think\ is)|
+    (can|may)\ be\ seen|everything\ that|happening\ in)''', re.I | re.X)
+_ABOUT = re.compile(r'''\b(positions?|locations?|located|where|shapes?|orientation|directions?|colou?rs?|sizes?|region|
+    areas?|box|targets?|class(es)?|categor(y|ies)|types?|kinds?|number|how\ many|count|polari[sz]ation|relation|pattern|
     arrange\w*|objects?)\b|\[|\d''', re.I | re.X)
-_LONG = re.compile(r'\b(in detail|detailed|fully|several sentences|everything|comprehensive\w*|thorough\w*|elaborat\w*)\b', re.I)
+_LONG = re.compile(
+    r'\b(in detail|detailed|fully|several sentences|everything|comprehensive\w*|thorough\w*|elaborat\w*)\b', re.I)
 _SHORT = re.compile(r'\b(short|brief\w*|concise\w*|succinct\w*|terse|compact|one sentence|few words)\b', re.I)
 
 def describes(prompt: str) -> bool:
@@ -284,7 +287,7 @@ def _turns(said) -> list[tuple[str, str]]:
     if asked is not None: raise _Refused(f'nobody answers {asked[:40]!r}', 'add the answer or leave the question out')
     return pairs
 
-# %% ../../nbs/05_texts.ipynb #9cf2def1
+# %% ../../nbs/05_texts.ipynb #e66a2b7f
 QUESTION_KEYS, ANSWER_KEYS = ('question', 'query'), ('answer', 'ground_truth', 'truth', 'label', 'response')
 NOTE = 'sartext'        # the key of our own note
 LETTERS = 'ABCDEFGHIJ'
@@ -294,7 +297,8 @@ def _note(row: dict) -> dict:
     if not (raw := row.get(NOTE)): return {}
     try: note = json.loads(raw) if isinstance(raw, str) else raw
     except (ValueError, RecursionError) as e: raise _Refused(f'its note {NOTE} is not valid JSON: {e}', 'remove it')
-    if not isinstance(note, dict) or not all(isinstance(o, dict) for o in note.get('evidence', [0]*('evidence' in note))):
+    evidence = note.get('evidence', []) if isinstance(note, dict) else None
+    if not isinstance(evidence, list) or not all(isinstance(o, dict) for o in evidence):
         raise _Refused(f'its note {NOTE} is {str(raw)[:40]!r}', 'remove it')
     return note
 
@@ -323,9 +327,9 @@ def _pairs(row: dict) -> list[tuple[str, str, str, tuple[str, ...]]] | None:
         said = offered[k]
     return [(question.strip(), said.strip(), application, offered)]
 
-# %% ../../nbs/05_texts.ipynb #a15d8ba6
-_SPLITS = {'train': 'train', 'training': 'train', 'restval': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test',
-           'test1': 'test'}
+# %% ../../nbs/05_texts.ipynb #7d8f9895
+_SPLITS = {'train': 'train', 'training': 'train', 'restval': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val',
+           'test': 'test', 'test1': 'test'}
 
 def _image_name(row: dict) -> str:
     "The image a row speaks of"
@@ -344,7 +348,8 @@ def told(row: dict, kind: str = '') -> Told:        # kind of its captions, wher
     texts = {o['text']: o for o in sure if 'text' in o}
     asked = {(o['question'], o['answer']): o for o in sure if 'question' in o}
     captions, questions, kinds = [], [], row.get('kinds')
-    def caption(text, kind): captions.append(_said(Caption, 0, texts[text]) if text in texts else Caption(text, kind, 'given'))
+    def caption(text, kind):
+        captions.append(_said(Caption, 0, texts[text]) if text in texts else Caption(text, kind, 'given'))
     if (pairs := _pairs(row)) is None:
         column = _column(row, TEXT_KEYS)
         said = _texts(row[column]) if column else []
@@ -365,9 +370,9 @@ def told(row: dict, kind: str = '') -> Told:        # kind of its captions, wher
     if pairs is not None and isinstance(row.get('id'), str): given['id'] = row['id']
     return Told(image, tuple(captions), tuple(questions), given | note | {k: given[k] for k in given if k == 'split'})
 
-# %% ../../nbs/05_texts.ipynb #718f5636
+# %% ../../nbs/05_texts.ipynb #30deae36
 TEXT_FILES = ('.json', '.jsonl', '.ndjson', '.csv', '.tsv')
-OURS = ('records.jsonl', 'manifest.json', 'croissant.json', 'problems.jsonl', 'export.json')       # no texts of somebody else
+OURS = ('records.jsonl', 'manifest.json', 'croissant.json', 'problems.jsonl', 'export.json')     # of no other program
 
 def text_files(path: str | Path) -> list[Path]:
     "The files with texts at `path`: itself, those below its folder Text, or those in it and in its folders"
@@ -388,7 +393,8 @@ def _decoded(row: dict, names: dict[str, str], save) -> dict:
     "A row of VLMEvalKit with the name of its image in place of base64, or of the index of a row that has it"
     cell, index = str(row['image']), str(row['index'])
     if len(cell) <= 64:
-        if cell not in names: raise _Refused(f'its image is that of row {cell}, which comes not before it', 'give the image')
+        if cell not in names:
+            raise _Refused(f'its image is that of row {cell}, which comes not before it', 'give the image')
         return {**row, 'image': names[cell]}
     try: data = base64.b64decode(cell, validate=True)
     except (binascii.Error, ValueError): return row     # a long path
