@@ -63,7 +63,7 @@ class Fact:
     def __post_init__(self):
         if self.kind not in FACT_KINDS: raise ValueError(f"fact kind {self.kind!r} is unknown; use one of {FACT_KINDS}")
 
-# %% ../nbs/00_records.ipynb #8cb1a15a
+# %% ../nbs/00_records.ipynb #c420c694
 CAPTION_KINDS = ('concise', 'complex')                      # one short sentence, or two to four
 ROUTES = ('a2c', 'sa2c', 'pairing', 'model', 'given')       # who wrote a caption
 
@@ -84,6 +84,7 @@ class Question:
     application: str = ''           # one of SARLANG-1M's seven: 'instance counting' …
     type: str = ''                  # wording with its slots filled by category
     facts: tuple[Fact, ...] = ()    # what the answer rests on
+    options: tuple[str, ...] = ()   # multiple choice: what is offered, the answer among it
 
 # %% ../nbs/00_records.ipynb #6107bc39
 @dataclass(frozen=True)
@@ -238,13 +239,14 @@ def map_outline(box: Box, f) -> Box:    # f(x, y) -> (x, y)
     return replace(box, polygon=box.polygon and tuple(f(x, y) for x, y in box.polygon),
                    attributes=box.attributes if parts is None else {**box.attributes, 'parts': parts})
 
-# %% ../nbs/00_records.ipynb #dffc9bdf
+# %% ../nbs/00_records.ipynb #a1c548c6
 def _tuples(v): return tuple([_tuples(x) for x in v]) if isinstance(v, list) else v
 def _fact(d): return Fact(**_known(Fact, d, 'fact'))
 
 def _said(cls, i, d):
     what = f'{cls.__name__.lower()} {i}'
     new = {**_known(cls, d, what), 'facts': tuple([_fact(f) for f in d.get('facts', ())])}
+    if cls is Question: new['options'] = tuple(d.get('options', ()))
     if cls is Caption:
         new['rules'] = tuple(d.get('rules', ()))
         for k, allowed in (('kind', CAPTION_KINDS), ('route', ROUTES)):
