@@ -224,7 +224,7 @@ class Ratings:
         "What `rater` has not rated yet"
         return [i for i in sample.items if (i.key, rater) not in self.all]
 
-# %% ../../nbs/18_auditing.ipynb #f769ff02
+# %% ../../nbs/18_auditing.ipynb #5c79ea77
 def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> list[Rating]:
     "Ratings as RS5M's rating tool writes them: image_path, description, relevance_detail, hallucination, fluency"
     names = dict(image='image_path', caption='description', relevance='relevance_detail')
@@ -242,7 +242,7 @@ def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> li
                 v[k] = int(v[k]) if v[k] else None          # one of their 500 was left out
             key = hashlib.sha256(json.dumps([v['image'], v['caption']]).encode()).hexdigest()[:12]
             res.append(Rating(key, rater, record=v['image'], source=source, route='model', kind='concise', **v))
-    except csv.Error as e: _refuse(path, lines.line_num, f'not CSV: {e}', 'correct the quotation marks or delete the line')
+    except csv.Error as e: _refuse(path, lines.line_num, f'not CSV: {e}', 'correct or delete the line')
     return res
 
 # %% ../../nbs/18_auditing.ipynb #67e50143
