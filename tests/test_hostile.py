@@ -330,7 +330,8 @@ READ = {'rewrite text': {*CUT, 'NUL', 'empty', 'wrong delimiter', '10 MB in one 
     'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
     'COCO': {'10 MB in one field'}, 'VOC': {'10 MB in one field', 'UTF-16'}, 'YOLO': {'cut at 50%', 'empty'}, 'DOTA': {'cut at 99%', 'empty', '10 MB in one field'},
     'OpenSARShip': {'10 MB in one field'}, 'calibration': {'UTF-16'}, 'SAFE': {'UTF-16'}, 'records': {'cut at 50%', 'empty'}, 'shards tar': {'cut at 99%'},
-    'rewrite JSON lines': {'empty'}, 'shards CSV': {'cut at 99%'}, 'auditing RS5M': {'cut at 99%'}}
+    'rewrite JSON lines': {'empty'}, 'shards CSV': {'cut at 99%'}, 'auditing RS5M': {'cut at 99%'},
+    'check captions': {*CUT, 'empty'}}
 
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('way', SPOILT)
