@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'Speckle', 'Form', 'Modality', 'Split', 'Plans', 'World', 'Size',
            'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app', 'evaluate', 'main',
-           'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data', 'import_texts', 'list_data',
-           'fetch_data', 'train', 'retrieval', 'reproduce', 'experiments']
+           'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles',
+           'list_data', 'fetch_data', 'train', 'retrieval', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -428,6 +428,65 @@ def import_texts(
     problems = Problems(on_error.value)
     root = images or (texts if texts.is_dir() else texts.parent)
     _write(read_as_records(texts, images, problems, modality.value), out, root, problems, str(texts))
+
+# %% ../nbs/62_cli.ipynb #da76344d
+def _listed(images: Path, problems: Problems):
+    "Bare records of the images in a folder"
+    from sartext.imagery.read import image_size
+    from sartext.records import Record
+    from sartext.sources.boxes import _ids, _pictures
+    ids = _ids(names := _pictures(images))
+    for name in names:
+        try: yield Record(ids[name], name, *image_size(images/name))
+        except BadInput as e: problems.add(*vars(e.problem).values())
+
+def _rungs(text: str) -> tuple[int, ...]:
+    "Whole numbers above 1, separated by commas"
+    try: found = tuple(int(n) for n in text.split(',') if n.strip())
+    except ValueError: found = (0,)
+    if all(n > 1 for n in found): return found
+    raise typer.BadParameter(f'{text!r} are not whole numbers above 1', param_hint='--ladder')
+
+def _cut(records, images: Path, out: Path, factors: tuple, problems: Problems, **how):
+    "The tiles of `records`, then those of the same images at coarser spacings"
+    import shutil
+    from sartext.imagery.tiles import write_ladder, write_tiles
+    yield from write_tiles(progress(records, 'tiles'), images, out, problems=problems, **how)
+    if not factors: return
+    coarse = write_ladder(progress(records, 'coarser'), images, out/'.ladder', factors, problems)
+    yield from write_tiles(coarse, out/'.ladder', out, problems=problems, **how)
+    shutil.rmtree(out/'.ladder', ignore_errors=True)
+
+# %% ../nbs/62_cli.ipynb #51736cc5
+@app.command()
+def tiles(
+    source: Annotated[Path, typer.Argument(metavar='IMAGES|RECORDS', help='Folder of images, or JSONL of records.')],
+    out: Annotated[Path, typer.Option(help='New folder for the tiles and their records.jsonl.')],
+    size: Annotated[int, typer.Option(help='Side of a tile, pixels.', min=1)] = 256,
+    overlap: Annotated[int, typer.Option(help='Pixels that neighbours share at least.', min=0)] = 0,
+    ladder: Annotated[str, typer.Option(metavar='N,N', help='Also at N times the spacing: 2,4.')] = '',
+    images: Annotated[Path | None, typer.Option(help='Folder with the images of RECORDS; default: as noted.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Cut large scenes into tiles, with their boxes, masks and partners.\n\nTiles without data are left out."
+    import shutil
+    from sartext.records import images_of, read_records
+    problems, factors, out = Problems(on_error.value), _rungs(ladder), out.resolve()
+    if overlap >= size: raise typer.BadParameter(f'{overlap} is not below the size, {size}', param_hint='--overlap')
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(Problem(str(out), '', 'is there already and not empty', 'give a new or an empty folder'))
+    bare = source.is_dir(); root = source if bare else images or images_of(source)
+    records = list(_listed(source, problems) if bare else read_records(source, problems))
+    part = out.with_name(f'.{out.name}.{os.getpid()}.part')
+    try:
+        found = _cut(records, root, part, factors, problems, size=size, overlap=overlap)
+        n = write_records(found, part/'records.jsonl')
+        _note_problems(problems, part/'records.jsonl')
+        if not n: raise BadInput(Problem(str(source), '', 'gives no tile', 'give images that hold data'))
+        if out.exists(): out.rmdir()
+        part.replace(out)
+    finally: shutil.rmtree(part, ignore_errors=True)
+    print(f"{_of(n, 'tile')} of {_of(len(records), 'image')}, {_of(len(problems), 'problem')}: {out/'records.jsonl'}")
 
 # %% ../nbs/62_cli.ipynb #30d0512b
 @app.command('catalogue')

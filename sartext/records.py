@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FACT_KINDS', 'CAPTION_KINDS', 'ROUTES', 'QUANTITIES', 'NORMALISATIONS', 'Problem', 'BadInput', 'Problems', 'Fact',
-           'Caption', 'Question', 'Box', 'Sar', 'Record', 'to_json', 'below', 'check_box', 'map_outline', 'from_dict',
-           'atomic', 'write_records', 'read_records', 'note_images', 'images_of', 'progress', 'table_text', 'seed_for',
-           'rng_for']
+           'Caption', 'Question', 'Box', 'Sar', 'Record', 'to_json', 'below', 'inside', 'check_box', 'map_outline',
+           'from_dict', 'atomic', 'write_records', 'read_records', 'note_images', 'images_of', 'progress', 'table_text',
+           'seed_for', 'rng_for']
 
 # %% ../nbs/00_records.ipynb #38b7d0fa
 import hashlib, json, math, os, random
@@ -212,7 +212,7 @@ def _known(cls, d, what):
         raise _Refused(f"{k if cls is Record else f'{what}.{k}'} is {_short(v)}", f'give {words}')
     return d
 
-# %% ../nbs/00_records.ipynb #1f536ddd
+# %% ../nbs/00_records.ipynb #5c11bb38
 def below(name) -> str:
     "`name` as a path below a folder, with forward slashes; '' if it is none, but leads out of it or is no text"
     if not isinstance(name, str) or '\0' in name: return ''
@@ -220,6 +220,15 @@ def below(name) -> str:
     parts = [p for p in name.split('/') if p not in ('', '.')]
     leaves = name.startswith('/') or '..' in parts or name[1:2] == ':'      # /etc, a/../.., C:
     return '' if leaves else '/'.join(parts)
+
+def inside(folder: str | Path, name: str) -> Path:
+    "The file `name` below `folder`; `BadInput` where the name, or a link on the way, leads out of it"
+    path = Path(folder)/name
+    try: home = bool(below(name)) and path.resolve().is_relative_to(Path(folder).resolve())
+    except (OSError, RuntimeError): home = False            # links that go in a circle
+    if home: return path
+    how = 'is a link that leads out of the folder' if below(name) else 'leads out of the folder'
+    raise BadInput(Problem(str(path), '', how, 'copy the file into the folder, or give the folder it lies in'))
 
 # %% ../nbs/00_records.ipynb #8acb71a6
 def check_box(box: Box, width: int, height: int, slack: float = 1.0) -> str:
@@ -304,11 +313,13 @@ def from_dict(d: dict) -> Record:
     known['labelled_classes'] = tuple(d.get('labelled_classes', ()))
     return Record(**known, extra={k: v for k, v in d.items() if k not in known})
 
-# %% ../nbs/00_records.ipynb #7774bec4
+# %% ../nbs/00_records.ipynb #5fb51420
 @contextmanager
 def atomic(path: str | Path, mode: str = 'w'):
     "Open `path` for writing under a temporary name; it takes its place only when the block ends without an error"
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
+    if path.is_dir(): raise BadInput(Problem(str(path), '', 'is a folder where a file is wanted', 'name a file in it'))
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         with open(part, mode, **({} if 'b' in mode else dict(encoding='utf-8', newline='\n'))) as f: yield f

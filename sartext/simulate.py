@@ -15,8 +15,8 @@ __all__ = ['LAND', 'OBJECTS', 'CODE', 'MASK_CLASSES', 'LENGTHS', 'LEAST_PIXELS',
            'cell_of', 'listing', 'capital', 'whereabouts', 'ground_of', 'behind', 'say', 'tell', 'World', 'draw_sar',
            'Scene', 'scene', 'degrade_optical', 'to_record', 'write_geotiff', 'coco', 'write_world']
 
-# %% ../nbs/05_simulate.ipynb #84cfaf6c
-import csv, json, math
+# %% ../nbs/05_simulate.ipynb #90c5fe2e
+import csv, json, math, re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -1099,9 +1099,16 @@ def coco(records: list[Record]) -> dict:
     categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
-# %% ../nbs/05_simulate.ipynb #b4c2d7c1
+# %% ../nbs/05_simulate.ipynb #6b4796ea
+def _tidy(folder: Path, records: list[Record]) -> None:
+    "Remove the scenes of an earlier world that `records` do not name; files with other names are not ours"
+    named = {path for r in records for path in (r.image, r.mask, *r.partners.values())}
+    for path in (p for sub in ('sar', 'optical', 'masks') for p in (folder/sub).glob('*')):
+        ours = re.fullmatch(rf'({WORLD.name}|{SHIFTED.name})-\d+-\d{{6}}\.(tif|png)', path.name)
+        if ours and path.relative_to(folder).as_posix() not in named: path.unlink()
+
 def write_world(
-    folder: str | Path,         # made if missing; files of the same names are replaced
+    folder: str | Path,         # made if missing; the scenes of an earlier world there give way, other files stay
     n: int,                     # how many scenes
     seed: int = 0,
     world: World = WORLD,
@@ -1128,4 +1135,5 @@ def write_world(
     for name, rows in tables.items():
         with atomic(folder/f'{name}.csv') as f: csv.writer(f, lineterminator='\n').writerows(rows)
     write_records(records, folder/'records.jsonl')
+    _tidy(folder, records)
     return folder/'records.jsonl'

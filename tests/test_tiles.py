@@ -61,8 +61,8 @@ def test_faults_are_named_and_the_rest_goes_on(tmp_path):
     said = Problems('skip')
     records = [Record(n, n, 60, 50) for n in ('cut.png', 'lost.png', '../good.png', 'good.png')] + [Record('nan', 'nan.tif', 60, 50), Record('size', 'good.png', 60, 51)]
     tiles = list(write_tiles(records, tmp_path, tmp_path/'out', 32, problems=said))
-    assert {t.scene for t in tiles} == {'good.png'} and len(tiles) == 4 and len(said) == 4, [str(p) for p in said]
-    assert all(w in str(p) for w, p in zip(('cut.png', 'lost.png', 'leads out', '60×50'), said))
+    assert {t.scene for t in tiles} == {'good.png'} and len(tiles) == 4 and len(said) == 5, [str(p) for p in said]
+    assert all(w in str(p) for w, p in zip(('cut.png', 'lost.png', 'leads out', 'nan.tif: no tile is filled', '60×50'), said))
     assert not list((tmp_path/'out').glob('nan*')), 'a tile without data was left behind'
     with pytest.raises(BadInput, match='lost.png'): list(write_tiles([Record('lost', 'lost.png', 60, 50)], tmp_path, tmp_path/'o2'))
 

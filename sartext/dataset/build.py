@@ -6,7 +6,7 @@
 __all__ = ['INK', 'PALE', 'CARD', 'PARTS', 'LIST', 'safe_keys', 'fit', 'to_png', 'index_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #0db0ef23
+# %% ../../nbs/22_build.ipynb #3c4773d5
 import hashlib, heapq, io, json, re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import sartext
 from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
-                             map_outline, read_records, seed_for, write_records)
+                             inside, map_outline, read_records, seed_for, write_records)
 from ..imagery.speckle import FILTERS
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
@@ -93,7 +93,7 @@ def _done(note: Path, job: dict) -> dict | None:
         return made if same and all(_sha(Path(job['out'])/name) == sha for name, sha in made['files'].items()) else None
     except (OSError, ValueError, KeyError, TypeError): return None
 
-# %% ../../nbs/22_build.ipynb #5e27ef21
+# %% ../../nbs/22_build.ipynb #8545c9cb
 def _make(job: dict) -> dict:
     "Write the PNGs of one record; {'files', 'prints', 'size', 'faults'}, 'size' None where the picture is at fault"
     out, note = Path(job['out']), Path(job['out'])/'.work'/f"{job['key']}.json"
@@ -103,6 +103,7 @@ def _make(job: dict) -> dict:
     for name, (path, how) in job['sources'].items():
         full = Path(job['images'])/path
         try:
+            inside(job['images'], path)
             a = index_mask(full, **how) if name == 'mask' else picture(full, **how)
             if name in ('image', 'mask') and a.shape[1::-1] != tuple(job['want']):
                 raise ValueError('{}×{} pixels, its record says {}×{}'.format(*a.shape[1::-1], *job['want']))

@@ -6,13 +6,14 @@
 __all__ = ['KEY', 'OTHERS', 'SHARD', 'ENDINGS', 'MOST', 'FEATURES', 'Sample', 'write_tars', 'read_tars', 'write_parquet',
            'read_parquet', 'write_csv', 'read_csv']
 
-# %% ../../nbs/21_shards.ipynb #0905121b
+# %% ../../nbs/21_shards.ipynb #ca62d147
 import csv, io, json, re, tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from ..records import Problems, Record, atomic, from_dict, to_json
+from ..records import Problems, Record, atomic, below, from_dict, to_json
 
 # %% ../../nbs/21_shards.ipynb #2e1069fe
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _sample(key: str, files: dict[str, bytes], path, problems: Problems) -> Iter
         return problems.add(path, f'sample {key}', f'its record is wrong: {e}', 'build the shard again')
     yield Sample(key, record, files['png'], {k: files[f'{k}.png'] for k in OTHERS if f'{k}.png' in files})
 
-# %% ../../nbs/21_shards.ipynb #71a1b916
+# %% ../../nbs/21_shards.ipynb #43d73468
 def read_tars(
     paths: str | Path | Iterable[str | Path],   # one shard or several
     problems: Problems | None = None,           # refused entries; default: the first one is raised as `BadInput`
@@ -102,6 +103,9 @@ def read_tars(
                         if files: yield from _sample(key, files, path, problems)
                         key, files = name, {}
                     files[ending] = tar.extractfile(entry).read()
+            with open(path, 'rb') as f:         # where tarfile stops without zeros to follow, it has lost the rest
+                f.seek(tar.offset)
+                if f.read(512) != bytes(512): raise tarfile.ReadError(f'ends in the middle, at byte {tar.offset}')
         except (tarfile.TarError, EOFError, OSError) as e:
             problems.add(path, f'after sample {key}' if key else '', f'not a complete tar file ({e})',
                          'build the shard again'); continue
@@ -164,7 +168,7 @@ def read_parquet(paths: str | Path | Iterable[str | Path], problems: Problems | 
             problems.add(path, '', f'not a Parquet file of ours ({str(e).splitlines()[0]})',
                          'give a file written by sartext')
 
-# %% ../../nbs/21_shards.ipynb #7f6d7723
+# %% ../../nbs/21_shards.ipynb #5e7ab1a9
 def write_csv(
     rows: Iterable[tuple[str, str]],    # (path below the data set's folder, caption)
     path: str | Path,
@@ -176,10 +180,16 @@ def write_csv(
         for n, row in enumerate(rows, 1): out.writerow(row)
     return n
 
+@contextmanager
+def _text_only(path, problems: Problems):
+    "What is no CSV in UTF-8 is named in `problems`"
+    try: yield
+    except (UnicodeDecodeError, csv.Error) as e: problems.add(path, '', f'not CSV in UTF-8: {e}', 'write it again')
+
 def read_csv(path: str | Path, problems: Problems | None = None) -> Iterator[tuple[str, str]]:
     "Stream (path, caption) of a file written by `write_csv`; paths that lead outside its folder are refused"
     problems = Problems() if problems is None else problems
-    with open(path, encoding='utf-8', newline='') as f:
+    with open(path, encoding='utf-8', newline='') as f, _text_only(path, problems):
         rows = csv.reader(f, delimiter='\t')
         if (head := next(rows, [])) != ['filepath', 'title']:
             return problems.add(path, 'line 1', f'the columns are {head[:4]}',
@@ -188,9 +198,7 @@ def read_csv(path: str | Path, problems: Problems | None = None) -> Iterator[tup
             where = f'line {rows.line_num}'
             if len(row) != 2:
                 problems.add(path, where, f'has {len(row)} columns', 'give filepath and title, separated by one tab')
-                continue
-            name = PurePosixPath(row[0])
-            if not row[0] or name.is_absolute() or '..' in name.parts or '\\' in row[0]:
-                problems.add(path, where, f'path {row[0]!r} leads outside the data set',
-                             'give a path below its folder'); continue
-            yield row[0], row[1]
+            elif not below(row[0]) or '\\' in row[0]:
+                why = f'path {row[0][:80]!r} leads outside the data set'
+                problems.add(path, where, why, 'give a path below its folder')
+            else: yield row[0], row[1]

@@ -7,7 +7,7 @@ __all__ = ['NEAR', 'SIDE', 'TURNED', 'SPLITS', 'FRACTIONS', 'rgb_image', 'pictur
            'fingerprint', 'pictures_of', 'spread', 'reason', 'fingerprints', 'turns', 'near_pairs', 'Group',
            'connected', 'duplicate_groups', 'leakage', 'shared_texts', 'leak_table', 'draw_split', 'assign_splits']
 
-# %% ../../nbs/20_splits.ipynb #59cab0ea
+# %% ../../nbs/20_splits.ipynb #fc209e91
 import hashlib, math, os, threading, time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 import numpy as np
-from ..records import BadInput, Problems, Record, progress, seed_for
+from ..records import BadInput, Problems, Record, inside, progress, seed_for
 
 # %% ../../nbs/20_splits.ipynb #705add3a
 def rgb_image(path: str | Path) -> np.ndarray:
@@ -116,11 +116,11 @@ def reason(e: Exception, path: Path) -> str:
     else: said = str(e) if type(e) is ValueError else f'{type(e).__name__}: {e}'
     return said.replace(str(path), path.name)
 
-# %% ../../nbs/20_splits.ipynb #c0ab661e
+# %% ../../nbs/20_splits.ipynb #35de59f9
 def _try_fingerprint(job):
-    path, how = job
-    try: return fingerprint(path, **how)
-    except (BadInput, OSError, ValueError, SyntaxError) as e: return reason(e, Path(path)) # SyntaxError: a broken PNG
+    folder, path, how = job
+    try: return fingerprint(inside(folder, path), **how)
+    except (BadInput, OSError, ValueError, SyntaxError) as e: return reason(e, Path(folder)/path) # of a broken PNG
 
 def fingerprints(
     records: Iterable[Record],
@@ -133,7 +133,7 @@ def fingerprints(
     for r in records:
         for path, modality in pictures_of(r).items():
             sar = dict(quantity=r.sar.quantity, normalisation=r.sar.normalisation) if path == r.image else {}
-            asked.setdefault(path, (r.id, (str(Path(images)/path), dict(modality=modality, **sar))))
+            asked.setdefault(path, (r.id, (str(images), path, dict(modality=modality, **sar))))
     found = {}
     jobs = [job for _, job in asked.values()]
     for path, got in zip(asked, spread(_try_fingerprint, jobs, workers, 'reading pictures')):

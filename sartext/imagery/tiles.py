@@ -6,13 +6,13 @@
 __all__ = ['windows', 'cut_box', 'write_tif', 'raster_tags', 'cut_image', 'cut_record', 'write_tiles', 'coarser_record',
            'write_ladder', 'pauli', 'channels', 'composite']
 
-# %% ../../nbs/03_tiles.ipynb #9b9d0324
+# %% ../../nbs/03_tiles.ipynb #d0fd1733
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from ..records import BadInput, Box, Problem, Problems, Record, atomic, below, map_outline
+from ..records import BadInput, Box, Problem, Problems, Record, atomic, inside, map_outline
 from .read import Raster, _by_rasterio, _damage, _rasterio, image_size, open_image, read_image, read_mask
 from .speckle import multilook
 
@@ -126,14 +126,12 @@ def cut_record(record: Record, window: tuple[int, int, int, int], least: float =
                    labelled_classes=tuple(c for c in record.labelled_classes if c not in unsure),
                    extra={**record.extra, **({'cut_objects': len(slivers)} if slivers else {})})
 
-# %% ../../nbs/03_tiles.ipynb #512ec9be
+# %% ../../nbs/03_tiles.ipynb #309aca75
 def _on_one_grid(r: Record, images: Path) -> dict[str, str]:
     "The files of a record by what they are, after a look that all have the size of its image"
     files = {'image': r.image, **({'mask': r.mask} if r.mask else {}), **r.partners}
     for what, name in files.items():
-        if not below(name):
-            raise BadInput(Problem(r.id, what, f'{name!r} leads out of the folder', 'give a path below it'))
-        if (have := image_size(images/name)) != (r.width, r.height):
+        if (have := image_size(inside(images, name))) != (r.width, r.height):
             raise BadInput(Problem(str(images/name), '', f'{have[0]}×{have[1]} pixels where the record of {r.id} says '
                 f'{r.width}×{r.height}', 'bring it onto the grid of the image, or leave it out of the record'))
     return files
@@ -152,7 +150,7 @@ def _filled(path: Path, quantity: str | None) -> float:
         if 'no pixel holds a value' in e.problem.reason: return 0.
         raise
 
-# %% ../../nbs/03_tiles.ipynb #3b902181
+# %% ../../nbs/03_tiles.ipynb #dbad2136
 def _for_each(records: Iterable[Record], problems: Problems | None, make: Callable) -> Iterator[Record]:
     "What `make` yields for each record; a record it refuses is a problem, and the next one goes on"
     problems = Problems() if problems is None else problems
@@ -174,18 +172,22 @@ def write_tiles(
     "Cut every image with its mask and partners into tiles below `out`, and yield their records"
     images, out, taken = Path(images), Path(out), {}
     def cut(r):
-        files = _on_one_grid(r, images)
+        files, empty = _on_one_grid(r, images), []
         for window in windows(r.width, r.height, size, overlap):
             tile = cut_record(r, window, least)
             if 'cut_objects' in tile.extra and not slivers: continue
             at = f'-{window[0]}-{window[1]}'
             written = {what: cut_image(images/name, window, _target(out, name, at, what, taken))
                        for what, name in files.items()}
-            if _filled(written['image'], r.sar.quantity) < filled:
+            empty.append(_filled(written['image'], r.sar.quantity) < filled)
+            if empty[-1]:
                 for path in written.values(): path.unlink()
                 continue
             paths = {what: path.relative_to(out).as_posix() for what, path in written.items()}
             yield replace(tile, image=paths.pop('image'), mask=paths.pop('mask', None), partners=paths)
+        if empty and all(empty):
+            raise BadInput(Problem(str(images/r.image), '', f'no tile is filled to {filled:.0%} with data',
+                                   'leave the image out, or ask for less'))
     return _for_each(records, problems, cut)
 
 # %% ../../nbs/03_tiles.ipynb #c40fc0dc

@@ -8,7 +8,7 @@ __all__ = ['SCALES', 'ERRORS', 'COLUMNS', 'Item', 'Sample', 'item_key', 'draw_sa
            'scale_table', 'error_table', 'weighted_share', 'agreement_table', 'audit_figure', 'audit_text',
            'audit_report']
 
-# %% ../../nbs/18_auditing.ipynb #08bfb069
+# %% ../../nbs/18_auditing.ipynb #ddb348d9
 import csv, hashlib, heapq, io, json, math, os, re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from ..records import BadInput, Caption, Problem, Record, atomic, seed_for
+from ..sources.texts import file_text
 
 # %% ../../nbs/18_auditing.ipynb #06823835
 SCALES = {'relevance': 'Does it say what matters in this image, in enough detail?',
@@ -223,13 +224,14 @@ class Ratings:
         "What `rater` has not rated yet"
         return [i for i in sample.items if (i.key, rater) not in self.all]
 
-# %% ../../nbs/18_auditing.ipynb #0afd680e
+# %% ../../nbs/18_auditing.ipynb #5c79ea77
 def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> list[Rating]:
     "Ratings as RS5M's rating tool writes them: image_path, description, relevance_detail, hallucination, fluency"
     names = dict(image='image_path', caption='description', relevance='relevance_detail')
-    with open(path, encoding='utf-8-sig', newline='') as f:
-        lines, res = csv.DictReader(f), []
-        wanted = ['image_path', 'description', 'relevance_detail', 'hallucination', 'fluency']
+    text = file_text(path, 'give the CSV with the ratings')
+    lines, res = csv.DictReader(io.StringIO(text, newline='')), []
+    wanted = ['image_path', 'description', 'relevance_detail', 'hallucination', 'fluency']
+    try:
         if not set(wanted) <= set(lines.fieldnames or ()):
             _refuse(path, 1, f'the columns are {lines.fieldnames}', f'name them {",".join(wanted)}')
         for d in lines:
@@ -240,6 +242,7 @@ def read_rs5m(path: str | Path, rater: str = 'rs5m', source: str = 'RS5M') -> li
                 v[k] = int(v[k]) if v[k] else None          # one of their 500 was left out
             key = hashlib.sha256(json.dumps([v['image'], v['caption']]).encode()).hexdigest()[:12]
             res.append(Rating(key, rater, record=v['image'], source=source, route='model', kind='concise', **v))
+    except csv.Error as e: _refuse(path, lines.line_num, f'not CSV: {e}', 'correct or delete the line')
     return res
 
 # %% ../../nbs/18_auditing.ipynb #67e50143

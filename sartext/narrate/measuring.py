@@ -6,7 +6,7 @@
 __all__ = ['BLOCKS', 'blocks', 'bright_area', 'side', 'ground_facts', 'contrast', 'axis', 'picture_facts', 'is_measured',
            'measurer']
 
-# %% ../../nbs/19_measuring.ipynb #99e09bf2
+# %% ../../nbs/19_measuring.ipynb #20e3a0c3
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..records import BadInput, Box, Fact, Problems, Record
+from ..records import BadInput, Box, Fact, Problems, Record, inside
 from ..imagery.read import display_image
 from .facts import Thing, sorted_facts, things
 from .words import CONTRASTS, ELONGATED, GROUNDS, axis_word, cell, ground_word
@@ -158,7 +158,7 @@ def axis(image: np.ndarray, box: Box) -> str | None:
     expected = math.degrees(math.atan2(box.h, box.w))
     return axis_word(angle) if abs(slant - expected) <= 22.5 else None
 
-# %% ../../nbs/19_measuring.ipynb #b104d44c
+# %% ../../nbs/19_measuring.ipynb #f7ee4cb0
 def _axis_facts(seen: list[Thing], image: np.ndarray) -> Iterator[Fact]:
     "Axes of the categories whose upright boxes all show one"
     for name in sorted({t.name for t in seen}):
@@ -193,7 +193,7 @@ def measurer(images: str | Path,                 # the folder the records' pictu
     def measure(record):
         if record.modality != 'sar': return ()              # brightness means another thing there
         path = Path(images)/record.image
-        try: return picture_facts(record, display_image(path))
+        try: return picture_facts(record, display_image(inside(images, record.image)))
         except (BadInput, ValueError, OSError) as e:
             problems.add(path, f'record {record.id}', f'cannot be measured: {e}', 'replace the file')
             return ()

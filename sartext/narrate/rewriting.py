@@ -8,7 +8,7 @@ __all__ = ['THINGS', 'MORE_COLOURS', 'COLOURS', 'VISUAL', 'BEFORE_COLOUR', 'WATE
            'rewrite_all', 'said', 'prompt_of', 'cleaned', 'refusal', 'Tally', 'rephrase', 'chat_llm', 'narrate_pairs',
            'rewrite_file']
 
-# %% ../../nbs/16_rewriting.ipynb #24d910ae
+# %% ../../nbs/16_rewriting.ipynb #282c812e
 import difflib, hashlib, json, re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..records import BadInput, Caption, Fact, Problem, Problems, Record, atomic, from_dict, rng_for, to_json
-from .captioners import TEXT_KEYS, ServerFailed, chat
+from .captioners import TEXT_KEYS, ServerFailed, chat, patient
 from .facts import box_facts, sorted_facts
 from .words import (CELLS, NOUNS, ancestors, and_list, article, category, cover_words, forbidden,
                                    names, number_word, plural, table_text)
@@ -723,7 +723,7 @@ def rephrase(
     if reason: return ruled
     return replace(ruled, text=reply, edits=(*ruled.edits, Edit('llm/rephrased', ruled.text, reply)))
 
-# %% ../../nbs/16_rewriting.ipynb #a212b109
+# %% ../../nbs/16_rewriting.ipynb #31417c18
 def chat_llm(
     url: str,                           # of the server
     model: str,
@@ -735,20 +735,22 @@ def chat_llm(
 ) -> Callable[[str], str]:
     "A language model behind an OpenAI-compatible server: prompt → reply"
     earlier = [(prompt_of(draft), caption) for draft, caption in examples]
+    # 100 tokens: a sentence
+    ask = patient(lambda prompt: chat(url, model, prompt, seed, temperature, timeout, 100, earlier))
     def llm(prompt: str) -> str:
         key = json.dumps([url, model, seed, temperature, earlier, prompt], ensure_ascii=False)
         kept = Path(cache)/f'{hashlib.sha256(key.encode()).hexdigest()}.json' if cache else None
         if kept and kept.exists():
             try: return json.loads(kept.read_text('utf-8'))['reply']
             except (ValueError, KeyError, TypeError): pass      # not one of ours, or cut short: ask again
-        reply = chat(url, model, prompt, seed, temperature, timeout, 100, earlier)     # 100 tokens: a sentence
+        reply = ask(prompt)
         if kept:
             found = dict(url=url, model=model, seed=seed, temperature=temperature, prompt=prompt, reply=reply)
             with atomic(kept) as f: json.dump(found, f, ensure_ascii=False)
         return reply
     return llm
 
-# %% ../../nbs/16_rewriting.ipynb #dca6649a
+# %% ../../nbs/16_rewriting.ipynb #e8e7761c
 def _optical(record: Record, captioner: Callable | None, seed: int, images: Path) -> str:
     "What is said of the optical partner of `record`; '' where there is nothing"
     if record.optical_caption.strip(): return record.optical_caption
@@ -774,7 +776,7 @@ def narrate_pairs(
     problems = Problems() if problems is None else problems
     for record in records:
         try: text = _optical(record, captioner, seed, Path(images))
-        except (LookupError, OSError, ServerFailed) as e:
+        except (BadInput, LookupError, OSError, ServerFailed) as e:
             text = problems.add(record.id, 'optical partner', str(e), 'give a caption or leave the record out')
         if not (text and text.strip()): yield record; continue
         facts = box_facts(record) if record.boxes or record.labelled_classes else None

@@ -6,7 +6,7 @@
 __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'TONES', 'MASK_SLOTS', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask',
            'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #3aac23d9
+# %% ../../nbs/14_segmentation.ipynb #3c1a5841
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..records import BadInput, Caption, Fact, Problems, Record, rng_for
+from ..records import BadInput, Caption, Fact, Problems, Record, inside, rng_for
 from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
 from .words import (CELLS, NOUNS, TIPS, Cover, and_list, article, cover_words, number_word,
@@ -508,7 +508,7 @@ def compose_mask(
     return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}',
         *dict.fromkeys(d.rules)))
 
-# %% ../../nbs/14_segmentation.ipynb #c45817b4
+# %% ../../nbs/14_segmentation.ipynb #f0a031b7
 def _raster(record: Record, path: Path) -> Raster:
     "The picture; what the record says of its quantity does not hold for an 8-bit copy of it"
     if not _by_rasterio(path): return read_image(path)
@@ -519,15 +519,16 @@ def facts_of(record: Record, images: str | Path, problems: Problems | None = Non
     "Facts of mask, picture and boxes; () where there is no usable mask"
     problems, folder = Problems() if problems is None else problems, Path(images)
     if not record.mask or not record.mask_classes: return ()
-    try: mask = read_mask(folder/record.mask); facts = mask_facts(record, mask)
+    try: mask = read_mask(inside(folder, record.mask)); facts = mask_facts(record, mask)
     except BadInput as e: p = e.problem; problems.add(p.file, p.place, p.reason, p.remedy); return ()
     except ValueError as e:
         problems.add(folder/record.mask, '', str(e).split('; ')[0], 'give the mask of this image'); return ()
     measured = ()
     if record.modality == 'sar':
         try:
-            before = _raster(record, folder/record.partners['before']) if 'before' in record.partners else None
-            measured = scattering_facts(record, _raster(record, folder/record.image), mask, before)
+            before = _raster(record, inside(folder, record.partners['before'])) if 'before' in record.partners else None
+            picture = _raster(record, inside(folder, record.image))
+            measured = scattering_facts(record, picture, mask, before)
         except BadInput as e:
             p = e.problem; problems.add(p.file, p.place, p.reason, f'{p.remedy}; captions go without measured facts')
     return (*facts, *measured, *box_facts(record))

@@ -6,13 +6,13 @@
 __all__ = ['UNITS', 'FORMATS', 'noun', 'read_coco', 'angle_unit', 'read_voc', 'read_yolo', 'read_dota', 'ais', 'read_opensarship',
            'read_boxes']
 
-# %% ../../nbs/06_boxes.ipynb #47b1e7b6
+# %% ../../nbs/06_boxes.ipynb #641d414d
 import glob, json, math, re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from ..records import BadInput, Box, Problem, Problems, Record, Sar, below, check_box, map_outline
+from ..records import BadInput, Box, Problem, Problems, Record, Sar, below, check_box, inside, map_outline
 from ..imagery.calibration import read_xml
 from ..imagery.read import check_image, image_size
 from .texts import PICTURES, read_classes, refuse
@@ -36,7 +36,7 @@ def _ids(paths: Sequence[str]) -> dict[str, str]:
     ids = {p: PurePosixPath(p).stem if stems[PurePosixPath(p).stem] == 1 else p for p in paths}
     return ids if len(set(ids.values())) == len(ids) else {p: p for p in paths}
 
-# %% ../../nbs/06_boxes.ipynb #8098847e
+# %% ../../nbs/06_boxes.ipynb #d1c3468f
 @dataclass
 class _Annotated:
     "One image as its annotation describes it"
@@ -68,7 +68,7 @@ def _real_size(a: _Annotated, images, problems, decode):
         problems.add(a.file, a.place, f'image {a.path} is not in {images}', remedy)
         return None
     try:
-        why = check_image(path) if decode else ''
+        why = check_image(inside(images, a.path)) if decode else ''
         if why: raise BadInput(Problem(str(path), '', why, 'fetch or export the file again'))
         size = image_size(path)
     except BadInput as e:
@@ -412,7 +412,7 @@ def _voc_path(root, file, folder, images, stems) -> str:
     found = stems().get(named or file.stem, [])             # no suffix, no name: the one image with this stem
     return found[0] if len(found) == 1 else named or ''
 
-# %% ../../nbs/06_boxes.ipynb #bc7f652e
+# %% ../../nbs/06_boxes.ipynb #3c990cc7
 def _voc_annotated(file, folder, images, names, corners, classes, stems, problems, angles='radians'):
     "What one VOC file says of its image; None after a fault, which is named"
     try: root = read_xml(file, 'annotation', 'give Pascal VOC files')
@@ -690,7 +690,7 @@ def _ship_chip(node, chips, polarisation):
     if not mine: raise ValueError(f'no chip with {end} in its name')
     return raw, next((p for p in mine if PurePosixPath(p).stem.endswith('_' + polarisation.lower())), mine[0])
 
-# %% ../../nbs/06_boxes.ipynb #d3ecb424
+# %% ../../nbs/06_boxes.ipynb #86fe0122
 def read_opensarship(
     annotations: str | Path,            # a Ship.xml, or a folder with acquisitions, each with its Ship.xml
     images: str | Path,                 # the folder with the acquisitions, one of these, or its folder of chips
