@@ -86,7 +86,7 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     low = _waves() @ flat @ _waves().T
     return np.packbits((low > np.median(low)).ravel()[_freq]).tobytes().hex()
 
-# %% ../../nbs/20_splits.ipynb #239c6cd7
+# %% ../../nbs/20_splits.ipynb #5ae0d8d1
 @dataclass(frozen=True)
 class Fingerprint:
     "What makes two files the same picture"
@@ -94,9 +94,9 @@ class Fingerprint:
     pixels: str     # SHA-256 of the decoded 8-bit picture, its shape included
     phash: str      # `perceptual_hash`, '' where there is nothing to see
 
-def fingerprint(path: str | Path, image: np.ndarray | None = None, **how) -> Fingerprint:
-    "Fingerprint of the picture at `path`; `image` is it decoded, where at hand; `how` goes to `picture`"
-    with open(path, 'rb') as f: file = hashlib.file_digest(f, 'sha256').hexdigest()
+def fingerprint(path: str | Path, image: np.ndarray | None = None, data: bytes | None = None, **how) -> Fingerprint:
+    "Fingerprint of the picture at `path`; `image` is it decoded, `data` its bytes, where at hand; `how`: for `picture`"
+    file = hashlib.sha256(Path(path).read_bytes() if data is None else data).hexdigest()
     image = picture(path, **how) if image is None else image
     kind = repr((image.shape, str(image.dtype))).encode()
     pixels = hashlib.sha256(kind + np.ascontiguousarray(image).tobytes()).hexdigest()
