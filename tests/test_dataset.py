@@ -352,16 +352,16 @@ def test_rows_are_light_however_much_is_said(tmp_path):
 def not_glowing(record, caption): return 0. if 'glowing' in caption.text else 1.
 
 def test_filters_count_what_they_remove(tmp_path):
-    records = world(tmp_path/'in', 24); extra = {'pic 1': 'A ship in picture 1!', 'pic 2': 'Ship.', 'pic 3': 'Nine ships are in the image.', 'pic 4': 'A glowing ship in the image.'}
-    records = [replace(r, captions=r.captions + (Caption(extra[r.id]),)) if r.id in extra else r for r in records]
+    records = world(tmp_path/'in', 24); extra = {'pic 1': 'A ship on the water!', 'pic 2': 'Ship.', 'pic 3': 'Nine ships are in the image.', 'pic 4': 'A glowing ship in the image.'}
+    records = [replace(r, captions=(Caption('A ship on the water.'), *r.captions[1:], *([Caption(extra[r.id])] if r.id in extra else []))) for r in records]
     write_records(records, tmp_path/'in/records.jsonl')
     strict = b.Filters(duplicates=True, words=(2, 30), contradictions=True, similarity=not_glowing, least=.5)
     manifest = b.build(tmp_path/'in/records.jsonl', tmp_path/'o', filters=strict, workers=2)
     assert manifest['counts']['filtered'] == {'duplicate images': 1, 'duplicate captions': 1, 'length': 1, 'contradiction': 1, 'similarity': 1}
     assert manifest['parameters']['filters'] == {'duplicates': True, 'words': [2, 30], 'contradictions': True, 'similarity': {'by': 'not_glowing', 'least': .5}}
     left = {r.id: r for r in read_records(tmp_path/'o/records.jsonl')}; card = (tmp_path/'o/README.md').read_text()
-    assert 'copy' not in left and 'pic 0' in left and not {c.text for r in left.values() for c in r.captions} & set(extra.values())
-    assert '| contradiction | captions | 1 |' in card and b.verify(tmp_path/'o') == [] and not (tmp_path/'o/images/copy.png').exists()
+    assert 'pic 0' not in left and 'copy' in left and not {c.text for r in left.values() for c in r.captions} & set(extra.values())
+    assert '| contradiction | captions | 1 |' in card and b.verify(tmp_path/'o') == [] and not list((tmp_path/'o/images').glob('pic-0-*'))
     assert b.build(tmp_path/'in/records.jsonl', tmp_path/'all')['counts']['filtered'] == {}
 
 def test_sets_that_contain_one_another_are_refused(data, tmp_path):
@@ -402,9 +402,6 @@ def test_killed_six_times_at_random(tmp_path):
         job.stdout.readline()
         try: job.wait(timeout=moments.uniform(.1, 1.5))
         except subprocess.TimeoutExpired: job.kill(); job.wait()
-        if job.returncode == 0: assert contents(tmp_path/'killed') == contents(tmp_path/'whole'); (tmp_path/'killed/manifest.json').unlink()   # faster than the clock: go on from there
-        if (tmp_path/'killed/csv').exists() and not (tmp_path/'killed/.work').exists(): break
-    if not (tmp_path/'killed/.work').exists(): return
     assert b.build(tmp_path/'r.jsonl', tmp_path/'killed', shard=50) == manifest and contents(tmp_path/'killed') == contents(tmp_path/'whole')
 
 def test_ray_gives_the_same_bytes(data):

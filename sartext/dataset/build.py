@@ -386,7 +386,7 @@ def _front(stats: dict, files: Iterable[str]) -> str:
             lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
     return '\n'.join([*lines, '---', ''])
 
-# %% ../../nbs/22_build.ipynb #b68cbaa1
+# %% ../../nbs/22_build.ipynb #b226b593
 REMOVED = {'duplicate images': 'records', 'duplicate captions': 'captions', 'length': 'captions',
            'contradiction': 'captions', 'similarity': 'captions'}          # filter → what it removes
 
@@ -399,8 +399,8 @@ def _summary(stats: dict) -> str:
              _table(('source', 'records'), count['source'].most_common())]
     if n := extra['texts']:
         parts.append(f"{n:,} of {count['split'].total():,} records come without their image, by intent: they hold "
-                     f'texts, boxes and metadata. They are marked `{TEXTS}` in records.jsonl, where `image` is its name in '
-                     'the source, and are the configuration `texts` of the Parquet files; other formats lack them.')
+                     f'texts, boxes and metadata. They are marked `{TEXTS}` in records.jsonl, where `image` is its name '
+                     'in the source, and are the configuration `texts` of the Parquet files; other formats lack them.')
     if count['category']: parts.append(_table(('category', 'objects'), count['category'].most_common()))
     if count['kind']:
         mean = {k: sum(n*c for n, c in v.items())/v.total() for k, v in stats['lengths'].items()}
@@ -425,7 +425,7 @@ def _summary(stats: dict) -> str:
         parts.append(_table(('removed by the filter', 'of the', 'number'), rows))
     return '\n\n'.join(parts)
 
-# %% ../../nbs/22_build.ipynb #0c65730b
+# %% ../../nbs/22_build.ipynb #37e143e4
 def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Sequence[str] = ()) -> str:
     "How the split was made and what was found"
     f, why = parameters['fractions'], Counter(w for g in duplicates for w in g.why)
@@ -464,8 +464,7 @@ Built with sartext {version}: SAR images with captions that carry their evidence
 
 {licences}
 
-Every record names its source and licence, every caption its route: a2c from boxes, sa2c from masks, pairing from an
-optical caption, given by the source, model by a model. The images stay under the licence of their source.
+Every record names its source and licence, every caption its route. Images stay under the licence of their source.
 
 ## How to read it
 
@@ -479,8 +478,7 @@ optical caption, given by the source, model by a model. The images stay under th
 - Images are 8 bits for the eye (logarithm and percentile stretch where the source was not), not calibrated backscatter.
 - "left" and "top" are of the image, not of the compass.
 - Absence of an object is only known for the classes a source labels.
-- Overlapping crops are kept together only where records name their scene.
-- Mirrored or turned copies are not found by their looks, nor is every scene that was imaged twice.
+- Overlapping crops are kept together only where records name their scene; mirrored and turned copies are not found.
 - {unlabelled}
 """
 
@@ -870,7 +868,7 @@ def _write_problems(problems: Problems, records: Path, path: Path) -> None:
             f.write(json.dumps(asdict(replace(p, file=Path(p.file).name if p.file == str(records) else p.file)),
                                ensure_ascii=False) + '\n')
 
-# %% ../../nbs/22_build.ipynb #d1d20bfc
+# %% ../../nbs/22_build.ipynb #8664ed65
 def _of_ids(ids: Iterable[str]) -> dict:
     "A list of ids in the manifest: how many, and their hash"
     ids = sorted(set(ids))
@@ -901,6 +899,7 @@ def _written(rows, where, records, keys, out, files, parameters, filters, proble
     _leave(out)
     return manifest
 
+# %% ../../nbs/22_build.ipynb #e675b95d
 def _begin(records, out, images, pictures, problems, force, spread) -> tuple[list[Row], dict, Path, str]:
     "Refuse what cannot be built, read the rows, take the folder; (rows, id → key, images, SHA-256 of the records)"
     images, _ = images_of(records) if images is None else Path(images), _ours(out)      # refuses at once …

@@ -8,8 +8,8 @@ __all__ = ['NEAR', 'SIDE', 'MARK', 'KINDS', 'SPLITS', 'FRACTIONS', 'rgb_image', 
            'connected', 'Item', 'mark', 'groups_of', 'duplicate_groups', 'leakage', 'draw_split', 'deal',
            'assign_splits']
 
-# %% ../../nbs/20_splits.ipynb #c3ee8fd6
-import hashlib, math, os, pickle, struct, threading, time
+# %% ../../nbs/20_splits.ipynb #b768a084
+import hashlib, logging, math, os, pickle, struct, threading, time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -108,7 +108,7 @@ def pictures_of(record: Record) -> dict[str, str]:
     return {record.image: record.modality} | {path: 'optical' if name == 'optical' else 'sar'
                                               for name, path in sorted(record.partners.items()) if path != record.image}
 
-# %% ../../nbs/20_splits.ipynb #7e049bb3
+# %% ../../nbs/20_splits.ipynb #5cc311fd
 def _with_parent():
     "End this worker when its parent is gone, so that a killed job leaves nothing running"
     parent = os.getppid()
@@ -128,9 +128,12 @@ def _by_processes(f, jobs: Iterable, workers: int) -> Iterator:
             while waiting: yield waiting.popleft().result()
         except BaseException: pool.shutdown(cancel_futures=True); raise
 
+# %% ../../nbs/20_splits.ipynb #f3b1629b
 def _by_ray(f, jobs: Iterable, workers: int) -> Iterator:
     "`map(f, jobs)` by Ray Data, on the cluster that `RAY_ADDRESS` names, else on `workers` local processes"
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    os.environ.setdefault('RAY_raylet_start_wait_time_s', '300')        # its 30 s are too few on a busy machine
+    logging.getLogger('ray.data').setLevel(logging.ERROR)
     try: import ray, ray.data
     except ImportError as e:
         raise BadInput(Problem('engine ray', '', f'Ray Data is not installed ({e})',
