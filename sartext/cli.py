@@ -362,7 +362,7 @@ def _pictures(text: str) -> str | list[str]:
         raise typer.BadParameter(f'{text!r} is none of all, present, none, and no file', param_hint='--pictures')
     return Path(text).read_text(encoding='utf-8').splitlines()
 
-# %% ../nbs/62_cli.ipynb #0ffb2349
+# %% ../nbs/62_cli.ipynb #f125abeb
 @app.command()
 def build(
     records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
@@ -377,7 +377,7 @@ def build(
     engine: Annotated[Engine, typer.Option(help='Processes of this machine, or Ray Data.')] = Engine.local,
     pictures: Annotated[str, typer.Option(help='all, none, present, or a file of ids: which have an image.')] = 'all',
     duplicates: Annotated[bool, typer.Option('--drop-duplicates', help='No copies of images and captions.')] = False,
-    contradictions: Annotated[bool, typer.Option('--drop-contradictions', help='No captions that boxes refute.')] = False,
+    contradictions: Annotated[bool, typer.Option('--drop-contradictions', help='No captions boxes refute.')] = False,
     words: Annotated[str, typer.Option(help='Keep captions of so many words: 3-60.', metavar='A-B')] = '',
     on_overlap: Annotated[OnOverlap, typer.Option(help='Train and test share a set.')] = OnOverlap.refuse,
     force: Annotated[bool, typer.Option('--force', help='Replace a finished data set of other records.')] = False,
