@@ -386,7 +386,7 @@ def _front(stats: dict, files: Iterable[str]) -> str:
             lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
     return '\n'.join([*lines, '---', ''])
 
-# %% ../../nbs/22_build.ipynb #d03abb86
+# %% ../../nbs/22_build.ipynb #87c25819
 REMOVED = {'duplicate images': 'records', 'duplicate captions': 'captions', 'length': 'captions',
            'contradiction': 'captions', 'similarity': 'captions'}          # filter → what it removes
 
@@ -400,7 +400,7 @@ def _summary(stats: dict) -> str:
     if n := extra['texts']:
         parts.append(f"{n:,} of {count['split'].total():,} records come without their image, by intent: they hold "
                      f'texts, boxes and metadata. They are marked `{TEXTS}` in records.jsonl, where `image` is its '
-                     'name in the source, and are the configuration `texts` of the Parquet files; other formats lack them.')
+                     'name in the source, and are the configuration `texts` of the Parquet files alone.')
     if count['category']: parts.append(_table(('category', 'objects'), count['category'].most_common()))
     if count['kind']:
         mean = {k: sum(n*c for n, c in v.items())/v.total() for k, v in stats['lengths'].items()}
