@@ -61,7 +61,7 @@ def draw_sets(
         write_records(records if name == 'optical' else tell(records, seed), path)
     return drawn
 
-# %% ../nbs/46_compare.ipynb #5d5e864d
+# %% ../nbs/46_compare.ipynb #90456174
 FRACTIONS = (.7, .1, .2)       # of a user's own pictures, for train, val and test: a test of 100 needs 500 pictures
 
 def read_own(
@@ -86,7 +86,7 @@ def build_sets(
     "Build each set into a folder of its own name"
     for name, path in drawn.items():
         build(path, Path(out)/name, images=images_of(path), seed=seed, workers=workers, fractions=FRACTIONS,
-              on_leak='move')
+              on_leak='move', force=True)
     return {name: Path(out)/name for name in drawn}
 
 # %% ../nbs/46_compare.ipynb #23e631be

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FACT_KINDS', 'CAPTION_KINDS', 'ROUTES', 'QUANTITIES', 'NORMALISATIONS', 'Problem', 'BadInput', 'Problems', 'Fact',
            'Caption', 'Question', 'Box', 'Sar', 'Record', 'to_json', 'below', 'inside', 'check_box', 'map_outline',
-           'from_dict', 'atomic', 'write_records', 'read_records', 'note_images', 'images_of', 'progress', 'table_text',
-           'seed_for', 'rng_for']
+           'from_dict', 'atomic', 'write_records', 'parse_record', 'is_new', 'read_records', 'note_images', 'images_of',
+           'progress', 'table_text', 'seed_for', 'rng_for']
 
 # %% ../nbs/00_records.ipynb #38b7d0fa
 import hashlib, json, math, os, random
@@ -156,12 +156,18 @@ class Record:
         "Metres a pixel (geometric mean of x and y), None where unknown"
         return None if self.sar.pixel_spacing is None else math.sqrt(math.prod(self.sar.pixel_spacing))
 
-# %% ../nbs/00_records.ipynb #8d4229db
+# %% ../nbs/00_records.ipynb #0fe5197e
+@cache
+def _names(cls) -> tuple[str, ...]:
+    "The fields of a dataclass but for `extra`; () for any other class"
+    return tuple(k for k in getattr(cls, '__dataclass_fields__', ()) if k != 'extra')
+
 def _lean(o):
     "`o` as plain JSON values without empty fields"
-    if hasattr(o, '__dataclass_fields__'):
-        d = {f.name: _lean(getattr(o, f.name)) for f in fields(o) if f.name != 'extra'}
-        return {k: v for k, v in d.items() if v not in (None, '', [], {})} | _lean(getattr(o, 'extra', {}))
+    if type(o) in (str, int, float, bool, NoneType): return o
+    if names := _names(type(o)):
+        d = {k: _lean(v) for k in names if (v := getattr(o, k)) not in (None, '', (), {}, [])}
+        return {k: v for k, v in d.items() if v not in ([], {})} | _lean(getattr(o, 'extra', {}))
     if isinstance(o, dict): return {str(k): _lean(v) for k, v in o.items()}
     if isinstance(o, (tuple, list)): return [_lean(v) for v in o]
     return o
@@ -333,7 +339,30 @@ def write_records(records: Iterable[Record], path: str | Path) -> int:
         for n, record in enumerate(records, 1): f.write(to_json(record) + '\n')
     return n
 
-# %% ../nbs/00_records.ipynb #34a6010c
+# %% ../nbs/00_records.ipynb #f2a9dc8f
+def parse_record(raw: bytes, path: str | Path, n: int, problems: Problems) -> Record | None:
+    "The record of line `n` of `path`; None where it is wrong and named in `problems`"
+    try:
+        record = from_dict(json.loads(str(raw.strip(), 'utf-8')))
+        if b'\\ud' in raw.lower(): to_json(record).encode()     # half a surrogate pair could not be written
+        return record
+    except json.JSONDecodeError as e:
+        problems.add(path, f'line {n}', f'not valid JSON: {e.msg}, column {e.colno}', 'write one object a line')
+    except UnicodeError as e:
+        problems.add(path, f'line {n}', f'not UTF-8 text: {e.reason} at {e.start}', 'save the file as UTF-8')
+    except RecursionError:
+        problems.add(path, f'line {n}', 'nested too deeply for a record', 'write one record a line')
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
+        problems.add(path, f'line {n}', getattr(e, 'reason', str(e)), getattr(e, 'remedy', 'correct the line'))
+
+def is_new(record_id: str, seen: set[str], path: str | Path, n: int, problems: Problems) -> bool:
+    "Whether no earlier line had this id; one that had is named in `problems`"
+    if record_id in seen:
+        problems.add(path, f'line {n}', f'id {_short(record_id)} occurs twice', 'give every record its own id')
+        return False
+    seen.add(record_id); return True
+
+# %% ../nbs/00_records.ipynb #9ab2aca1
 def read_records(
     path: str | Path,                    # a JSONL file, one record a line
     problems: Problems | None = None,    # where faults go; default: the first one is raised
@@ -343,19 +372,8 @@ def read_records(
     with open(path, 'rb') as f:
         for n, raw in enumerate(f, 1):
             if not raw.strip(): continue
-            try:
-                record = from_dict(json.loads(str(raw.strip(), 'utf-8')))
-                _check(record.id not in seen, f'id {_short(record.id)} occurs twice', 'give every record its own id')
-                if b'\\ud' in raw.lower(): to_json(record).encode()     # half a surrogate pair could not be written
-            except json.JSONDecodeError as e:
-                problems.add(path, f'line {n}', f'not valid JSON: {e.msg}, column {e.colno}', 'write one object a line')
-            except UnicodeError as e:
-                problems.add(path, f'line {n}', f'not UTF-8 text: {e.reason} at {e.start}', 'save the file as UTF-8')
-            except RecursionError:
-                problems.add(path, f'line {n}', 'nested too deeply for a record', 'write one record a line')
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
-                problems.add(path, f'line {n}', getattr(e, 'reason', str(e)), getattr(e, 'remedy', 'correct the line'))
-            else: seen.add(record.id); yield record
+            record = parse_record(raw, path, n, problems)
+            if record is not None and is_new(record.id, seen, path, n, problems): yield record
 
 # %% ../nbs/00_records.ipynb #51bfc891
 def note_images(records: str | Path, images: str | Path) -> None:

@@ -29,9 +29,11 @@ def sartext(*args, cwd=None, env=None, timeout=600) -> subprocess.CompletedProce
     return subprocess.run([Path(sys.executable).parent/'sartext', *map(str, args)], cwd=cwd, env=full, timeout=timeout,
                           capture_output=True, text=True)
 
-@pytest.fixture(scope='session')
-def data() -> Path:
+def real_data() -> Path:
     "The folder with real SAR data"
     d = Path(os.environ.get('SARTEXT_DATA', root.parent/'shared'/'data'))
     if not d.is_dir(): pytest.skip('no real SAR data: set SARTEXT_DATA to its folder')
     return d
+
+@pytest.fixture(scope='session')
+def data() -> Path: return real_data()

@@ -1,15 +1,19 @@
 "A built data set: the same bytes wherever and however it is built, readable by others, safe to read"
-import hashlib, io, json, os, pickle, signal, struct, subprocess, sys, tarfile, time, zlib
+import hashlib, io, json, os, pickle, random, signal, struct, subprocess, sys, tarfile, time, tracemalloc, zlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from conftest import real_data
 from sartext.dataset import build as b
 from sartext.dataset import shards as sh
 from sartext.narrate.annotation import narrate
 from sartext.narrate.facts import box_facts, metadata_facts
-from sartext.records import BadInput, Box, Caption, Problems, Record, Sar, note_images, read_records, write_records
+from sartext.narrate.segmentation import narrate_masks
+from sartext.records import BadInput, Box, Caption, Fact, Problems, Question, Record, Sar, note_images, read_records, write_records
+from sartext.sources.boxes import read_boxes
+from sartext.sources.masks import read_masks
 
 def world(folder, n=24, size=64):
     "Drawn records: SAR (8 bit and float GeoTIFF), optical partners, masks, optical-only records, two byte-equal pictures"
@@ -68,14 +72,15 @@ def test_rebuild_with_other_parameters_leaves_nothing_behind(data):
 def test_killed_and_started_again_gives_the_same_bytes_and_keeps_work(data):
     top, _, manifest = data
     code = ('import sys, time\nfrom sartext.dataset import build as b\nmake = b._make\n'
-            'def slow(job): time.sleep(.05); return make(job)\nb._make = slow\n'
+            'def slow(job, old=None): time.sleep(.05); return make(job, old)\nb._make = slow\n'
             'b.build(sys.argv[1], sys.argv[2], shard=10)')
     job = subprocess.Popen([sys.executable, '-c', code, top/'in/records.jsonl', top/'killed'], stderr=subprocess.DEVNULL)
     until = time.time() + 60
-    while time.time() < until and len(list((top/'killed/.work').glob('*.json'))) < 6: time.sleep(.01)
+    notes = lambda: [json.loads(l) for l in (top/'killed'/b.NOTES).read_bytes().split(b'\n')[:-1]] if (top/'killed'/b.NOTES).exists() else []
+    while time.time() < until and len(notes()) < 6: time.sleep(.01)
     job.send_signal(signal.SIGKILL); assert job.wait() == -signal.SIGKILL
     with pytest.raises(BadInput, match='goes on where it stopped'): b.load(top/'killed', 'train')
-    notes = list((top/'killed/.work').glob('*.json')); kept = {name for n in notes for name in json.loads(n.read_text())['files']}
+    notes = notes(); kept = {name for n in notes for name in n['files']}
     when = {name: (top/'killed'/name).stat().st_mtime_ns for name in kept}
     assert 6 <= len(notes) < 25
     damaged = sorted(kept)[0]; (top/'killed'/damaged).write_bytes(b'half')            # a damaged file is made again, not believed
@@ -286,3 +291,171 @@ def test_hostile_partners_masks_and_pictures_are_named(tmp_path, monkeypatch, ho
 def test_no_torch_and_quick():
     code = "import sys, sartext.dataset.build; print([m for m in ('torch', 'matplotlib', 'pyarrow', 'rasterio', 'imagehash', 'PIL') if m in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+# ── images taken over byte for byte ──────────────────────────────────────────────────────────────────────────────────────
+def test_images_are_taken_over_as_they_are_only_where_that_is_the_same(tmp_path):
+    a = np.random.default_rng(0).gamma(3, 20, (40, 40)).clip(0, 255).astype('uint8'); grey, rgb = Image.fromarray(a), Image.fromarray(np.dstack([a]*3))
+    colour, clear, turned = Image.fromarray(np.dstack([a, a//2, a])), Image.fromarray(np.dstack([a, a, a, a])), Image.Exif(); turned[0x0112] = 6
+    (tmp_path/'p').mkdir(); opt = 'optical'
+    for name, im, how in (('grey.png', grey, {}), ('grey.jpg', grey, {}), ('rgb.jpg', rgb, {}), ('rgb.png', rgb, {}), ('colour.png', colour, {}), ('clear.png', clear, {}),
+                          ('turned.jpg', grey, dict(exif=turned)), ('film.png', grey, dict(save_all=True, append_images=[grey.transpose(0)])),
+                          ('opt.jpg', colour, {}), ('opt-grey.png', grey, {}), ('16.png', Image.fromarray(a.astype('uint16')*200), {})): im.save(tmp_path/'p'/name, **how)
+    (tmp_path/'p/more.png').write_bytes((tmp_path/'p/grey.png').read_bytes() + b'PK and a zip')
+    same, drawn = ('grey.png', 'grey.jpg', 'rgb.jpg', 'rgb.png', 'opt.jpg'), ('colour.png', 'clear.png', 'turned.jpg', 'film.png', 'opt-grey.png', '16.png', 'more.png')
+    write_records([Record(n, f'p/{n}', 40, 40, modality=opt if n.startswith('opt') else 'sar') for n in same + drawn], tmp_path/'r.jsonl')
+    for size, kept in ((None, same), (40, same), (20, ())):
+        b.build(tmp_path/'r.jsonl', tmp_path/f'o{size}', size=size, threshold=None)
+        got = {r.id: (tmp_path/f'o{size}'/r.image) for r in read_records(tmp_path/f'o{size}/records.jsonl')}
+        assert {n for n, p in got.items() if p.read_bytes() == (tmp_path/'p'/n).read_bytes()} == set(kept)
+        assert all(p.suffix == ('.jpg' if n in kept and n.endswith('jpg') else '.png') for n, p in got.items())
+    b.build(tmp_path/'r.jsonl', tmp_path/'smooth', speckle='lee', threshold=None)
+    assert {n for n in same if (tmp_path/'smooth/images'/got[n].name).exists() and
+            (tmp_path/'smooth/images'/got[n].name).read_bytes() == (tmp_path/'p'/n).read_bytes()} == set()
+    for form, read in (('webdataset/*.tar', sh.read_tars), ('parquet/*.parquet', sh.read_parquet)):
+        assert {s.record.id: s.png for s in read(sorted((tmp_path/'oNone').glob(form)))}['grey.jpg'] == (tmp_path/'p/grey.jpg').read_bytes()
+    assert b.verify(tmp_path/'oNone') == []
+
+# ── texts without images ─────────────────────────────────────────────────────────────────────────────────────────────────
+def stand_in(n, asked=9):
+    "Records whose images nobody has"
+    for k in range(n):
+        fact = Fact('count', 'ship', k % 5 + 1)
+        yield Record(f't{k}', f'far/{k//2}.jpg', 64, 64, source='stand-in', licence='CC-BY-4.0', scene=f'place {k//4}', captions=(Caption(f'{k % 5 + 1} ships, view {k}.', facts=(fact,)),),
+                     questions=tuple(Question(f'How many ships ({q})?', str(k % 5 + 1), facts=(fact,)) for q in range(asked)))
+
+def test_records_without_image_are_packed_as_texts_and_said(data, tmp_path):
+    datasets = pytest.importorskip('datasets')
+    top, records, _ = data
+    write_records([*records, *stand_in(60)], tmp_path/'r.jsonl')
+    with pytest.raises(BadInput, match='No such file'): b.build(tmp_path/'r.jsonl', tmp_path/'all', images=top/'in')
+    told = Problems(); manifest = b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in', pictures='present', shard=10, problems=told)
+    n = manifest['counts']; assert (n['records'], n['images'], n['texts_only'], n['questions']) == (len(records) + 60, len(records), 60, 540)
+    assert any('60 of 89 records are packed as texts only' in s for s in told.notes) and '60 of 89 records come without their image' in (tmp_path/'o/README.md').read_text()
+    every = list(read_records(tmp_path/'o/records.jsonl')); bare = [r for r in every if r.extra.get('texts_only')]
+    assert {r.image for r in bare} == {f'far/{k}.jpg' for k in range(30)} and len(bare) == 60 and sum(n['text_splits'].values()) == 60
+    assert len({(r.scene, r.split) for r in bare}) == 15                                    # two records of one image, four of one place: one split
+    assert all(r.image.startswith('images/') for s in b.SPLITS for r, _ in b.load(tmp_path/'o', s))
+    rows = datasets.load_dataset(str(tmp_path/'o'), 'texts', cache_dir=str(tmp_path/'cache')); rows = [row for s in rows.values() for row in s]
+    assert len(rows) == 60 and all(row['image'] is None and json.loads(row['record'])['questions'] for row in rows)
+    assert not list((tmp_path/'o').glob('webdataset/texts*')) and b.verify(tmp_path/'o') == []
+    listed = b.build(tmp_path/'r.jsonl', tmp_path/'ids', images=top/'in', pictures=[r.id for r in records], shard=10)
+    assert listed['parameters']['pictures']['ids'] == len(records) and contents(tmp_path/'ids')['records.jsonl'] == contents(tmp_path/'o')['records.jsonl']
+    assert b.build(tmp_path/'r.jsonl', tmp_path/'none', pictures=())['counts']['images'] == 0
+    with pytest.raises(BadInput, match=r'pictures=\(\)'): b.build(tmp_path/'r.jsonl', tmp_path/'typo', images=tmp_path/'typo', pictures='present')
+
+def test_rows_are_light_however_much_is_said(tmp_path):
+    write_records(stand_in(3000, 40), tmp_path/'r.jsonl'); assert (tmp_path/'r.jsonl').stat().st_size > 4000*3000
+    tracemalloc.start(); rows = b._rows(tmp_path/'r.jsonl', tmp_path, (), Problems()); held, most = tracemalloc.get_traced_memory(); tracemalloc.stop()
+    assert len(rows) == 3000 and held < 700*3000 and most < held + 20e6                     # bytes a record; a run of 200 parsed lines on top
+
+# ── filters, overlaps, other sets ────────────────────────────────────────────────────────────────────────────────────────
+def not_glowing(record, caption): return 0. if 'glowing' in caption.text else 1.
+
+def test_filters_count_what_they_remove(tmp_path):
+    records = world(tmp_path/'in', 24); extra = {'pic 1': 'A ship on the water!', 'pic 2': 'Ship.', 'pic 3': 'Nine ships are in the image.', 'pic 4': 'A glowing ship in the image.'}
+    records = [replace(r, captions=(Caption('A ship on the water.'), *r.captions[1:], *([Caption(extra[r.id])] if r.id in extra else []))) for r in records]
+    write_records(records, tmp_path/'in/records.jsonl')
+    strict = b.Filters(duplicates=True, words=(2, 30), contradictions=True, similarity=not_glowing, least=.5)
+    manifest = b.build(tmp_path/'in/records.jsonl', tmp_path/'o', filters=strict, workers=2)
+    assert manifest['counts']['filtered'] == {'duplicate images': 1, 'duplicate captions': 1, 'length': 1, 'contradiction': 1, 'similarity': 1}
+    assert manifest['parameters']['filters'] == {'duplicates': True, 'words': [2, 30], 'contradictions': True, 'similarity': {'by': 'not_glowing', 'least': .5}}
+    left = {r.id: r for r in read_records(tmp_path/'o/records.jsonl')}; card = (tmp_path/'o/README.md').read_text()
+    assert 'pic 0' not in left and 'copy' in left and not {c.text for r in left.values() for c in r.captions} & set(extra.values())
+    assert '| contradiction | captions | 1 |' in card and b.verify(tmp_path/'o') == [] and not list((tmp_path/'o/images').glob('pic-0-*'))
+    assert b.build(tmp_path/'in/records.jsonl', tmp_path/'all')['counts']['filtered'] == {}
+
+def test_sets_that_contain_one_another_are_refused(data, tmp_path):
+    top, records, _ = data
+    write_records([replace(r, source='SARDet-100K' if r.scene < 's4' and r.scene else 'HRSID', split='train' if r.scene < 's4' and r.scene else 'test')
+                   for r in records if r.id not in ('copy', 'pic 0')], tmp_path/'r.jsonl')
+    with pytest.raises(BadInput, match="SARDet-100K and HRSID share.*on_overlap='keep'"): b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in', on_leak='move')
+    b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in', on_leak='move', on_overlap='keep')
+    assert 'SARDet-100K and HRSID share the images of HRSID' in (tmp_path/'o/README.md').read_text()
+
+def test_a_finished_set_gives_way_to_other_records_by_force_alone(data, tmp_path):
+    top, records, _ = data
+    b.build(top/'in/records.jsonl', tmp_path/'o'); before = contents(tmp_path/'o')
+    write_records(records[:20], tmp_path/'r.jsonl')
+    with pytest.raises(BadInput, match='other records.*force=True'): b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in')
+    assert contents(tmp_path/'o') == before
+    b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in', force=True); assert b.verify(tmp_path/'o') == []
+    b.build(tmp_path/'r.jsonl', tmp_path/'new', images=top/'in'); assert contents(tmp_path/'new') == contents(tmp_path/'o')
+
+def test_what_is_hardly_meant_is_told(data, tmp_path):
+    top, records, _ = data
+    write_records([replace(r, captions=()) for r in records[:12]], tmp_path/'r.jsonl'); told = Problems()
+    b.build(tmp_path/'r.jsonl', tmp_path/'o', images=top/'in', problems=told)
+    assert any('12 of 12 records have no caption' in s for s in told.notes) and sum('fewer than 20' in s for s in told.notes) == 2
+    (tmp_path/'coco.json').write_text(json.dumps(dict(info={}, images=[], annotations=[])))
+    with pytest.raises(BadInput, match='COCO.*sartext narrate'): b.build(tmp_path/'coco.json', tmp_path/'c')
+
+# ── engines and kills ────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_killed_six_times_at_random(tmp_path):
+    rng, moments = np.random.default_rng(1), random.Random(1); (tmp_path/'p').mkdir()
+    for k in range(400): Image.fromarray(rng.gamma(3, 20, (32, 32)).clip(0, 255).astype('uint8')).save(tmp_path/f'p/{k}.png')
+    write_records([Record(f'{k}', f'p/{k}.png', 32, 32, captions=(Caption(f'View {k}.'),)) for k in range(400)], tmp_path/'r.jsonl')
+    manifest = b.build(tmp_path/'r.jsonl', tmp_path/'whole', shard=50)
+    code = ('import sys\nfrom sartext.dataset import build as b\nif __name__ == "__main__":\n print("go", flush=True)\n'
+            ' b.build(sys.argv[1], sys.argv[2], shard=50, workers=2)')
+    for _ in range(6):
+        job = subprocess.Popen([sys.executable, '-c', code, tmp_path/'r.jsonl', tmp_path/'killed'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        job.stdout.readline()
+        try: job.wait(timeout=moments.uniform(.1, 1.5))
+        except subprocess.TimeoutExpired: job.kill(); job.wait()
+    assert b.build(tmp_path/'r.jsonl', tmp_path/'killed', shard=50) == manifest and contents(tmp_path/'killed') == contents(tmp_path/'whole')
+
+def test_ray_gives_the_same_bytes(data):
+    pytest.importorskip('ray.data')
+    top, _, manifest = data
+    code = 'import sys\nfrom sartext.dataset import build as b\nif __name__ == "__main__": b.build(sys.argv[1], sys.argv[2], shard=10, workers=2, engine="ray")'
+    subprocess.run([sys.executable, '-c', code, top/'in/records.jsonl', top/'ray'], check=True)
+    assert contents(top/'ray') == contents(top/'out')
+
+def test_without_ray_it_is_said_how_to_come_by_it(data, tmp_path, monkeypatch):
+    top, _, _ = data
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(BadInput, match=r'pip install "sartext\[ray\]"'): b.build(top/'in/records.jsonl', tmp_path/'o', engine='ray')
+    assert not (tmp_path/'o').exists()
+
+# ── real data ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def real_records(data, index, few=None):
+    "Records of seven public sets, each with source, licence and captions where it is annotated"
+    def of(found, source, licence, sub=''):
+        for r in list(found)[:few]:
+            at = lambda p: p and f'{sub}{p}'
+            r = replace(r, id=f'{source} {r.id}', source=source, licence=licence, split='', scene=r.scene and f'{source} {r.scene}', image=at(r.image), mask=r.mask and at(r.mask),
+                        partners={k: at(p) for k, p in r.partners.items()})
+            yield from narrate_masks([r], '/') if r.mask else [narrate(r) if r.boxes else r]
+    def table(name, text): (index/name).write_text(text); return index/name
+    d = data.as_posix().lstrip('/')
+    yield from of(read_boxes(data/'ssdd/JPEGImages', data/'ssdd/Annotations', problems=Problems('skip')), 'SSDD', 'free for research', f'{d}/ssdd/JPEGImages/')
+    yield from of(read_boxes(data/'mstar_scenes/JPEGImages', data/'mstar_scenes/Annotations', slack=7), 'MSTAR', 'public release (AFRL)', f'{d}/mstar_scenes/JPEGImages/')
+    yield from of(read_boxes(data/'opensarship', data/'opensarship', problems=Problems('skip')), 'OpenSARShip', 'for research (SJTU)', f'{d}/opensarship/')
+    oil = table('oil.csv', '"0,0,0",Sea Surface\n"0,255,255",Oil Spill\n"255,0,0",Look-alike\n"153,76,0",Ship\n"0,153,0",Land\n')
+    yield from of(read_masks(data/'oil_spill/images', data/'oil_spill/masks', oil, index_dir=index/'index', root='/'), 'Oil spill', 'free for research on request')
+    flood = table('flood.csv', '-1,no data\n0,not water\n1,water\n')
+    yield from of(read_masks(data/'sen1floods11/S1', data/'sen1floods11/Labels', flood, endings=('_S1Hand', '_LabelHand'), root='/',
+                             sar=Sar(sensor='Sentinel-1', quantity='db', polarisations=('VV', 'VH'))), 'Sen1Floods11', 'public with citation')
+    land = table('land.csv', '1,water\n2,trees\n3,flooded vegetation\n4,crops\n5,built area\n6,bare ground\n7,snow/ice\n9,rangeland\n')
+    yield from of(read_masks(data/'terramind_s1/S1RTC', data/'terramind_s1/LULC', land, optical=data/'terramind_s1/S2RGB', root='/', sar=Sar(quantity='db')), 'TerraMesh', 'Apache-2.0')
+    for p in sorted((data/'gf3_quadpol').glob('*.tiff'))[:few]:
+        yield Record(f'GF-3 {p.stem}', p.as_posix().lstrip('/'), 512, 512, source='Gaofen-3', licence='academic use', scene=f'GF-3 {p.stem.split("_")[0]}',
+                     sar=Sar(sensor='Gaofen-3', band='C', polarisations=(p.stem.split('_')[1],)))
+
+def test_seven_public_sets_in_one_build_read_by_others(tmp_path, monkeypatch):
+    data_home = real_data()
+    datasets, wds, theirs = pytest.importorskip('datasets'), pytest.importorskip('webdataset'), pytest.importorskip('open_clip_train.data')
+    records = list(real_records(data_home, tmp_path, few=5)); write_records(records, tmp_path/'r.jsonl')
+    manifest = b.build(tmp_path/'r.jsonl', tmp_path/'o', images='/', shard=8, fractions=(.6, .2, .2))
+    card = (tmp_path/'o/README.md').read_text(); kept = list(read_records(tmp_path/'o/records.jsonl'))
+    assert {r.source for r in kept} == {'SSDD', 'MSTAR', 'OpenSARShip', 'Oil spill', 'Sen1Floods11', 'TerraMesh', 'Gaofen-3'} and all(r.licence and f'| {r.source} | {r.licence} |' in card for r in kept)
+    assert {c.route for r in kept for c in r.captions} == {'a2c', 'sa2c'} and str(data_home) not in card
+    whole = datasets.load_dataset(str(tmp_path/'o'), 'sar', cache_dir=str(tmp_path/'cache'))
+    assert sum(s.num_rows for s in whole.values()) == manifest['counts']['images'] == len(records) and all(row['image'].size[0] and row['licence'] for s in whole.values() for row in s)
+    tars = [str(p) for p in sorted((tmp_path/'o/webdataset').glob('*.tar'))]
+    got = {s['json']['id']: s.get('png', s.get('jpg')).size for s in wds.WebDataset(tars, shardshuffle=False).decode('pil')}
+    assert got == {r.id: (r.width, r.height) for r in kept}
+    told = [s for s in wds.WebDataset(tars, shardshuffle=False) if theirs.filter_no_caption_or_no_image(s)]
+    assert len(told) == sum(bool(r.captions) for r in kept)
+    monkeypatch.chdir(tmp_path/'o'); csv = theirs.CsvDataset('csv/train.csv', np.asarray, 'filepath', 'title', sep='\t', tokenizer=lambda t: t)
+    assert len(csv) and all(len(csv[k]) == 2 for k in range(len(csv)))
