@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
-           'evaluate', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
-           'import_texts', 'tiles', 'list_data', 'fetch_data', 'train', 'retrieval', 'reproduce', 'experiments']
+           'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
+           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'reproduce',
+           'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -537,6 +538,36 @@ def fetch_data(
     "Fetch a public data set, or say how to get it by hand."
     from sartext.sources.catalogue import fetch
     if home := fetch(name, out, None if yes else typer.confirm): print(home)
+
+# %% ../nbs/62_cli.ipynb #7b1c17c7
+Missing = Enum('Missing', {'stop': 'stop', 'skip': 'skip'}, type=str)
+
+@app.command('recipe')
+def make_recipe(
+    name: Annotated[str, typer.Argument(help='sar-text, sarlang-1m, or a TOML file of your own.')],
+    out: Annotated[Path, typer.Option(help='Folder for records.jsonl, recipe.json and the data set, data/.')],
+    root: Annotated[Path | None, typer.Option(help='Folder with the parts, each in a folder of its name.')] = None,
+    simulated: Annotated[bool, typer.Option('--simulated', help='Simulated stand-ins for all parts.')] = False,
+    records: Annotated[int | None, typer.Option(help='So many stand-ins, in proportion; default: all.', min=1)] = None,
+    pictures: Annotated[int, typer.Option(help='So many stand-ins with an image.', min=0)] = 1000,
+    side: Annotated[int, typer.Option(help='Side of these images, pixels.', min=64)] = 128,
+    missing: Annotated[Missing, typer.Option(help='Parts that are not there: stop, or skip them.')] = Missing.stop,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    on_error: Faults = OnError.stop,
+    on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
+):
+    "Make a published data set from its recipe: from its parts, or from stand-ins at full count."
+    from sartext.dataset.recipes import compose, pack, summary_text
+    if bool(root) == simulated: raise typer.BadParameter('give one of them', param_hint='--root, --simulated')
+    if root and not root.is_dir():
+        raise BadInput(Problem(str(root), '', 'there is no such folder', 'give the folder with the parts'))
+    problems = Problems(on_error.value)
+    found = compose(name, out, root, records, pictures, side, missing.value, seed, workers, problems)
+    print(summary_text(found))
+    built = pack(name, out, workers, problems, on_leak=on_leak.value)['built']
+    _note_problems(problems, out/'records.jsonl')
+    print(f"{_of(built['images'], 'image')}, {_of(built['captions'], 'caption')}: {out/'data'}")
 
 # %% ../nbs/62_cli.ipynb #310a8737
 def _check_stages(stages: str, epochs: str) -> None:

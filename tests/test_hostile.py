@@ -326,7 +326,7 @@ def test_the_sound_text_is_read(door, tmp_path):
 # What is read all the same. A file of lines that was cut is a shorter file of lines, where the cut leaves whole ones; none at all are told
 # by the command, which then has nothing to do. A long or odd word is a word. XML may be UTF-16. Zeros after the end of a tar are no loss.
 CUT = {'cut at 10%', 'cut at 50%', 'cut at 99%'}
-READ = {'rewrite text': {*CUT, 'NUL', 'empty', 'wrong delimiter', '10 MB in one field', '100,000 deep'}, 'captions CSV': {*CUT, 'NUL', 'empty'},
+READ = {'rewrite text': {*CUT, 'NUL', 'empty', 'wrong delimiter'}, 'captions CSV': {*CUT, 'NUL', 'empty'},
     'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
     'COCO': {'10 MB in one field'}, 'VOC': {'10 MB in one field', 'UTF-16'}, 'YOLO': {'cut at 50%', 'empty'}, 'DOTA': {'cut at 99%', 'empty', '10 MB in one field'},
     'OpenSARShip': {'10 MB in one field'}, 'calibration': {'UTF-16'}, 'SAFE': {'UTF-16'}, 'records': {'cut at 50%', 'empty'}, 'shards tar': {'cut at 99%'},
@@ -367,9 +367,9 @@ def world(tmp_path_factory):
 @pytest.mark.parametrize('args, words', [
     (['narrate', '--images', 'in', '--annotations', 'deep.json', '--out', 'x.jsonl'], 'deep.json: nested too deeply'),
     (['narrate', '--images', 'in', '--annotations', 'in', '--format', 'yolo', '--out', 'x.jsonl'], 'no label file'),
-    (['narrate', '--images', 'in', '--optical', 'in', '--optical-captions', 'wide.csv', '--out', 'x.jsonl'], 'wide.csv, byte 0: not UTF-8'),
+    (['narrate', '--images', 'in', '--optical', 'in', '--optical-captions', 'wide.csv', '--out', 'x.jsonl'], 'wide.csv, line 1: not UTF-8'),
     (['narrate', '--images', 'in', '--masks', 'in', '--classes', 'wide.csv', '--out', 'x.jsonl'], 'not UTF-8'),
-    (['check', 'in/r.jsonl', '--captions', 'wide.csv', '--out', 'x.jsonl'], 'wide.csv, byte 0: not UTF-8'),
+    (['check', 'in/r.jsonl', '--captions', 'wide.csv', '--out', 'x.jsonl'], 'wide.csv, line 1: not UTF-8'),
     (['check', 'in/r.jsonl', '--out', 'there'], 'there: is a folder where a file is wanted; name a file in it'),
     (['rewrite', 'wide.csv', '--out', 'x.txt'], 'is a table'), (['rewrite', 'm.pt', '--out', 'there/'], 'there: is a folder where a file is wanted'),
     (['build', '--records', 'odd.jsonl', '--out', 'x'], 'give a path below the picture folder'), (['leaks', 'm.pt'], 'm.pt, line 1'),

@@ -1,0 +1,237 @@
+"Recipes: files that are checked, exact counts at any size, stand-ins that say so, real parts and the ways to absent ones"
+import json, re
+from collections import Counter
+from dataclasses import replace
+import pytest
+from conftest import sartext
+from sartext.dataset import recipes as rec
+from sartext.dataset.recipes import RECIPES, absent, compose, even, pack, parse_recipe, plan_of, read_part, read_recipe, scaled
+from sartext.records import BadInput, Problems, read_records, table_text
+from sartext.sources.catalogue import catalogue
+
+TEXT = table_text('recipes/sarlang-1m.toml')
+
+# the files
+
+def test_counts_of_the_papers():
+    text, lang = map(read_recipe, RECIPES)
+    assert (text.records, text.captions) == (136_584, 136_584) and all(p.captions == {'concise': p.total} for p in text.parts)
+    told = [p for p in lang.parts if p.captions]
+    assert (lang.records, lang.captions, sum(p.total for p in told)) == (118_331, 45_650, 13_346)
+    assert sum(lang.questions.values()) == 1_080_627
+    assert {p.dataset: p.total for p in told} == {'SpaceNet 6': 3311, 'DFC2023': 5222, 'OpenEarthMap-SAR': 4813}
+    splits = Counter()
+    for p in lang.parts: splits.update(p.records)
+    assert splits == {'train': 103_834, 'test': 14_497} and sum(p.records['test'] for p in told) == 4005
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_parts_are_of_the_catalogue(name):
+    known = catalogue()
+    for p in read_recipe(name).parts:
+        assert p.dataset in known and p.reader['kind'] == rec.ROUTES[p.route]
+        assert known[p.dataset].images is None or p.total <= known[p.dataset].images
+
+WRONG = [('"SARDet-100K"', '"SARDET-200K"', 'in no row of the catalogue'), ('"a2c"', '"b2c"', "route is 'b2c'"), ('94493', '94492', 'add up to'),
+         ('94493', '-1', 'train'), ('ship = 46.98', 'ship = -1', "'ship' is -1"), ('ship = 46.98', 'boat = 46.98', "'boat'"), ('45650', '45649', 'add up to'),
+         ('[ask]', '[aks]', "'aks'"), ('"others" = 18479', '"other" = 18479', "'other'"), ('[[part]]', '[[part', 'not valid TOML'), ('id = "dfc2023"\n', '', 'lacks'),
+         ('"dfc2023"', '"spacenet6"', '2 parts'), ('kind = "boxes"', 'kind = "masks"', 'kind = "boxes"'), ('[0.5, 2]', '[2, 0.5]', 'spacing'),
+         ('size = 512', 'size = true', 'size'), ('"SARLANG-1M: captions and questions for SAR images"', '3', 'title is 3'), ('concise = 5663', 'long = 5663', "'long'"),
+         ('records = 118331', 'records = "many"', "records = 'many'"), ('boxes = 199082', 'boxes = 1.5', 'boxes is 1.5'), ('classes = { 0 = "background"', 'x = { 0 = 3', '')]
+
+@pytest.mark.parametrize('old, new, said', WRONG, ids=[w[2] or 'left to the reader' for w in WRONG])
+def test_a_bad_recipe_is_refused_in_one_sentence(old, new, said):
+    assert old in TEXT; changed = TEXT.replace(old, new, 1)
+    if not said: parse_recipe(changed, 'my.toml'); return
+    with pytest.raises(BadInput) as e: parse_recipe(changed, 'my.toml')
+    p = e.value.problem
+    assert p.file == 'my.toml' and p.remedy and said in str(p) and '\n' not in str(p)
+
+@pytest.mark.parametrize('text', ['', 'part = 3', 'part = [3]', 'part = []', 'part = [[]]', '\x00', 'name = 1\n[[part]]', '[[part]]\nid = 3'])
+def test_odd_files(text):
+    with pytest.raises(BadInput): parse_recipe(text, 'my.toml')
+
+def test_a_file_that_is_none(tmp_path):
+    (tmp_path/'a.toml').write_bytes(b'name = "Malm\xf6"')
+    for name, said in (('sar-tex', 'no recipe'), (tmp_path/'a.toml', 'not UTF-8'), (tmp_path, 'no recipe')):
+        with pytest.raises(BadInput, match=said): read_recipe(name)
+
+# numbers
+
+@pytest.mark.parametrize('name', RECIPES)
+@pytest.mark.parametrize('n', [1, 7, 100, 999, 50_001])
+def test_scaled_adds_up(name, n):
+    r = scaled(read_recipe(name), n)
+    assert sum(p.total for p in r.parts) == n == r.records and r.captions == sum(sum(p.captions.values()) for p in r.parts)
+    if name == 'sar-text': assert all(p.captions == {'concise': p.total} for p in r.parts)
+
+def test_even_hands_out_all():
+    for n, total in ((1, 0), (7, 3), (3, 7), (13_346, 45_650)):
+        given = [even(i, n, total) for i in range(n)]
+        assert sum(given) == total and max(given) - min(given) <= 1
+
+@pytest.mark.parametrize('name, at', [('sarlang-1m', 0), ('sarlang-1m', 1), ('sar-text', 0), ('sar-text', 1)])
+def test_boxes_and_shares_are_those_of_the_recipe(name, at):
+    part = read_recipe(name).parts[at]; plan = plan_of(part, 3, 500)
+    assert plan.sizes.sum() == part.boxes and plan.sizes.sum(1).min() >= 1 and plan.pictured.sum() == 500
+    assert plan.sizes.sum(1)[plan.pictured].max() <= rec.MOST
+    whole = sum(part.classes.values())
+    for k, share in enumerate(part.classes.values()):
+        assert abs(plan.sizes[plan.kinds == k].sum()/part.boxes - share/whole) < 50/part.boxes
+    assert (plan_of(part, 3, 500).kinds == plan_of(replace(part), 3, 500).kinds).all() and (plan_of(part, 4, 500).sizes != plan.sizes).any()
+
+# stand-ins
+
+@pytest.fixture(scope='module')
+def lang(tmp_path_factory):
+    out = tmp_path_factory.mktemp('lang')
+    return out, compose('sarlang-1m', out, records=400, pictures=24, side=64)
+
+def test_stand_ins_say_what_they_are(lang):
+    out, found = lang
+    records = list(read_records(out/'records.jsonl'))
+    assert len(records) == found['records'] == 400
+    assert all(r.source.endswith(' stand-in') and 'stand-in' in r.licence and r.sar.sensor == 'simulated' for r in records)
+    assert not any(r.source in catalogue() for r in records)
+    there = [r for r in records if (out/'pictures'/r.image).exists()]
+    assert len(there) == 24 == found['pictures'] and all((out/'pictures'/r.mask).exists() for r in there if r.mask)
+    assert not any(r.mask for r in records if r not in there)
+
+def test_counts_of_stand_ins_are_exact(lang):
+    out, found = lang
+    r, count = scaled(read_recipe('sarlang-1m'), 400), Counter()
+    for o in read_records(out/'records.jsonl'):
+        count[o.split] += 1; count.update(c.kind for c in o.captions); count['questions'] += len(o.questions)
+        assert len({c.text for c in o.captions}) == len(o.captions) and all(c.facts and c.rules for c in o.captions)
+    assert sum(found['captions'].values()) == r.captions == count['concise'] + count['complex']
+    assert count['questions'] == found['questions'] >= sum(r.questions.values())
+    assert (count['train'], count['test']) == tuple(sum(p.records.get(s, 0) for p in r.parts) for s in ('train', 'test'))
+
+def test_a_caption_that_repeats_another_kind_is_written_anew(tmp_path):
+    "Two classes and nothing else: a complex caption came out word for word as the concise one, and the sum was one short"
+    lang = read_recipe('sarlang-1m'); part = lang.parts[-1]
+    record, facts = rec.stand_in(part, plan_of(part, 0, 0), 502, 0, tmp_path, 64)
+    kinds = Counter(c.kind for c in rec.told(record, part, lang, 502, 0, facts).captions)
+    assert kinds == {k: even(502, part.total, n) for k, n in part.captions.items()} == {'concise': 2, 'complex': 2}
+
+def test_a_record_is_the_same_on_any_number_of_workers(tmp_path):
+    for n in (1, 3): compose('sar-text', tmp_path/str(n), records=230, pictures=8, side=64, workers=n)
+    a, b = ((tmp_path/n/'records.jsonl').read_bytes() for n in '13')
+    assert a == b and a.count(b'\n') == 230
+    pictures = [{p.name: p.read_bytes() for p in (tmp_path/n/'pictures').rglob('*.png')} for n in '13']
+    assert pictures[0] == pictures[1] and len([p for p in pictures[0] if p.count('.') == 1]) == 8
+
+def test_every_caption_of_sar_text_is_one_sentence_of_its_route(tmp_path):
+    compose('sar-text', tmp_path, records=120, pictures=0); routes = {p.id: p.route for p in read_recipe('sar-text').parts}
+    for r in read_records(tmp_path/'records.jsonl'):
+        c, = r.captions
+        assert c.kind == 'concise' and c.route == routes[re.sub(r'-0-\d+$', '', r.id)] and c.text.endswith('.')
+
+def test_packed(lang):
+    out, found = lang
+    built = pack('sarlang-1m', out)['built']
+    assert (built['images'], built['texts_only'], built['captions']) == (24, 376, sum(found['captions'].values()))
+    card = (out/'data/README.md').read_text()
+    assert 'simulated stand-in, no data of its sources' in card and 'SARDet-100K stand-in' in card
+    assert json.loads((out/'recipe.json').read_text())['built'] == built
+
+# real parts
+
+MINE = '''name = "mine"
+title = "Parts of several kinds"
+records = 870
+captions = 973
+ask = { "instance counting" = 1 }
+[[part]]
+id = "ssdd"
+dataset = "SSDD"
+route = "a2c"
+records = { test = 40 }
+captions = { concise = 40, complex = 40 }
+folder = "ssdd"
+reader = { kind = "boxes", images = "JPEGImages", annotations = "Annotations" }
+[[part]]
+id = "chips"
+dataset = "OpenSARShip"
+route = "a2c"
+records = 20
+captions = { concise = 20 }
+folder = "opensarship"
+reader = { kind = "boxes" }
+[[part]]
+id = "oil"
+dataset = "oil spill sample"
+get = "ask its authors"
+route = "sa2c"
+records = 4
+captions = { concise = 8, complex = 4 }
+folder = "oil_spill"
+sensor = "Sentinel-1"
+licence = "research only"
+reader = { kind = "masks", images = "images", masks = "masks", classes = { "#000000" = "sea surface", "#00ffff" = "oil spill", "#ff0000" = "look-alike", "#994c00" = "ship", "#009900" = "land" } }
+[[part]]
+id = "places"
+dataset = "TerraMesh examples"
+get = "clone the repository of TerraMind"
+route = "pairing"
+records = 3
+captions = { concise = 3 }
+spacing = [10, 10]
+folder = "terramind_s1"
+reader = { kind = "pairs", images = "S1RTC", optical = "S2RGB", captions = "CAPTIONS" }
+[[part]]
+id = "lost"
+dataset = "HRSID"
+route = "a2c"
+records = 803
+captions = { concise = 858 }
+'''
+
+@pytest.fixture
+def mine(tmp_path, data):
+    names = sorted(p.name for p in (data/'terramind_s1/S2RGB').glob('*.tif'))
+    said = tmp_path/'said.csv'
+    said.write_text('image,caption\n' + ''.join(f'{n},some green fields are beside a blue lake . it is summer .\n' for n in names))
+    path = tmp_path/'mine.toml'; path.write_text(MINE.replace('CAPTIONS', str(said)))
+    return path
+
+def test_real_parts(mine, data, tmp_path):
+    faults = Problems('skip')
+    found = compose(mine, tmp_path/'out', root=data, missing='skip', problems=faults)
+    records = list(read_records(tmp_path/'out/records.jsonl')); by = Counter(r.source for r in records)
+    assert by == {'SSDD': 40, 'OpenSARShip': 20, 'oil spill sample': 4, 'TerraMesh examples': 3}
+    assert all(r.split == ('test' if r.source == 'SSDD' else '') for r in records)
+    parts = {p['id']: p for p in found['parts']}
+    assert (parts['ssdd']['concise captions'], parts['ssdd']['complex captions'], parts['oil']['concise captions']) == (40, 40, 8)
+    assert (parts['places']['concise captions'], parts['lost']['records']) == (3, 0)
+    assert len(found['missing']) == 1 and 'HRSID' in found['missing'][0] and 'github.com/chaozhong2010/HRSID' in found['missing'][0]
+    oil = next(r for r in records if r.source == 'oil spill sample'); place = records[-1]
+    assert oil.licence == 'research only' and oil.sar.sensor == 'Sentinel-1' and place.spacing == 10 and place.captions[0].route == 'pairing'
+    assert 'green' not in place.captions[0].text and 'summer' not in place.captions[0].text
+    built = pack(mine, tmp_path/'out', problems=faults, on_leak='move')['built']
+    assert built['images'] == 67 and not built.get('texts_only') and 'stand-in' not in (tmp_path/'out/data/README.md').read_text()
+
+def test_absent_parts_stop_first(mine, data, tmp_path):
+    with pytest.raises(BadInput, match='803 images of HRSID') as e: compose(mine, tmp_path/'out', root=data)
+    assert e.value.problem.file == str(mine) and not (tmp_path/'out').exists()
+    with pytest.raises(BadInput, match='not in'): compose('sar-text', tmp_path/'out', root=tmp_path, missing='skip')
+    for d in ('HRSID', 'SEN1-2'): (tmp_path/d).mkdir()
+    assert [p.place for p in absent(read_recipe('sar-text'), tmp_path)] == [f"part '{p.id}'" for p in read_recipe('sar-text').parts[1:-1]]
+
+def test_a_reader_that_does_not_fit(mine, data, tmp_path):
+    parts = {p.id: p for p in read_recipe(mine).parts}
+    for id, changes in (('ssdd', {'anotations': 'x'}), ('oil', {'mask': 'masks'}), ('places', {'colour': 3})):
+        wrong = replace(parts[id], reader=parts[id].reader | changes)
+        with pytest.raises(BadInput, match=f"part '{id}', reader"): list(read_part(wrong, data, tmp_path/'work'))
+    bare = replace(parts['oil'], reader={'kind': 'masks', 'images': 'images'})
+    with pytest.raises(BadInput, match='lacks'): list(read_part(bare, data, tmp_path/'work'))
+
+# the command
+
+def test_the_command(tmp_path):
+    r = sartext('recipe', 'sarlang-1m', '--simulated', '--records', 50, '--pictures', 5, '--side', 64, '--out', tmp_path/'out')
+    assert r.returncode == 0 and '50 records of 50' in r.stdout and (tmp_path/'out/data/manifest.json').exists()
+    for args, code, said in ((('sar-text', '--out', tmp_path/'a'), 2, '--root'), (('sar-text', '--simulated', '--root', tmp_path, '--out', tmp_path/'a'), 2, '--root'),
+                             (('sar-tex', '--simulated', '--out', tmp_path/'a'), 1, 'no recipe'), (('sar-text', '--root', tmp_path/'x', '--out', tmp_path/'a'), 1, 'no such folder'),
+                             (('sar-text', '--root', tmp_path, '--out', tmp_path/'a'), 1, 'HRSID')):
+        r = sartext('recipe', *args)
+        assert r.returncode == code and said in r.stderr and 'Traceback' not in r.stderr, r.stderr
