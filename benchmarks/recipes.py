@@ -1,7 +1,7 @@
 """A recipe at 1,000, 3,000, 10,000, 30,000 records and in full: does a record cost the same however many there are?
 
     python benchmarks/recipes.py NAME OUT [--sizes 1000 3000 10000 30000 0] [--pictures 10000] [--side 128] [--workers 2]
-                                          [--stages compose build] [--results results/recipes.json]
+                                          [--stages compose build] [--results benchmarks/recipes.json]
 
 NAME is a recipe (sar-text, sarlang-1m), OUT a folder on a disk with room for all runs; 0 is the size printed by its paper.
 Pictures are drawn for the same share of the records at every size. Each stage runs in a process of its own: `compose`
