@@ -7,7 +7,7 @@ __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'PARTS', 'LIST'
            'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner', 'load', 'statistics', 'save_figures',
            'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #d1213bb7
+# %% ../../nbs/22_build.ipynb #e09c5209
 import hashlib, heapq, io, json, os, re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -24,8 +24,8 @@ from ..imagery.speckle import FILTERS
 from ..sources.catalogue import catalogue, overlaps, refuse_overlap
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
-from .splits import (FRACTIONS, MARK, NEAR, SPLITS, Fingerprint, categories_of, deal, fingerprint, groups_of,
-                                    in_runs, mark, picture, pictures_of, reason, spread)
+from .splits import (FRACTIONS, MARK, NEAR, SPLITS, Fingerprint, categories_of, deal, fingerprint,
+                                    groups_of, in_runs, mark, picture, pictures_of, reason, spread)
 from .shards import OTHERS, SHARD, Sample, ending_of, write_csv, write_parquet, write_tars
 
 # %% ../../nbs/22_build.ipynb #9d740cda
@@ -650,7 +650,7 @@ def _runs_of(path: Path, most: int = 200) -> Iterator[tuple[int, int, int]]:
             at += len(raw)
     if at > begin: yield begin, at, first
 
-# %% ../../nbs/22_build.ipynb #75c88510
+# %% ../../nbs/22_build.ipynb #dcf87859
 def _rows(records: Path, images: Path, pictures, problems: Problems, spread=spread) -> list[Row]:
     "The rows of all records, in their order; the first fault stops, or faulty lines are named and left out"
     wanted = None if isinstance(pictures, str) else set(pictures)
@@ -659,7 +659,8 @@ def _rows(records: Path, images: Path, pictures, problems: Problems, spread=spre
     for r in (r for run in spread(_read_run, jobs, desc='reading') for r in run):
         if isinstance(r, Problem): problems.add(r.file, r.place, r.reason, r.remedy)
         elif is_new(r.id, seen, records, r.line, problems):
-            once = {k: same.setdefault(v, v) for k in ('scene', 'split', 'modality', 'source', 'categories') for v in [getattr(r, k)]}
+            shared = ('scene', 'split', 'modality', 'source', 'categories')
+            once = {k: same.setdefault(v, v) for k in shared for v in [getattr(r, k)]}
             rows.append(r._replace(**once, whole=r.whole if wanted is None else r.id in wanted))
     if wanted and (strange := wanted - seen):
         raise BadInput(Problem(str(records), '', f'holds no record {min(strange)!r}, whose picture is asked for',

@@ -304,8 +304,10 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #dc01bb73
-_REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # what must be there, pattern, by what
+# %% ../../nbs/12_checking.ipynb #1a9f3c66
+def _patterns(rows): return tuple((needle, re.compile(a, re.I), b) for needle, a, b in rows)
+
+_OURS = _patterns((     # what must be there, pattern, by what: how our own captions say it
     ('the shorter', r'\bthe (short|long)er (?=spans |about |of the )', r'the \1est '),
     ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))',
      'land area covers '),
@@ -322,7 +324,10 @@ _REPHRASED = tuple((needle, re.compile(a, re.I), b) for needle, a, b in (     # 
     ('stretch', rf"\bstretch(?:es|ing)? from the ({_either(_TIPS)}) to the ({_either(_TIPS)})\b",
      lambda m: _coded('v', 'elongated', _TIPS[m[1].lower()], 'to', _TIPS[m[2].lower()])),
     ('than the rest', rf"\b(appears?|looks?) ((?:{_either(_THAN)})(?: and (?:{_either(_THAN)}))?) than the rest\b",
-     lambda m: f"{m[1]} {_coded('t', ' '.join(_THAN.get(w, w) for w in m[2].lower().split()))}"),
+     lambda m: f"{m[1]} {_coded('t', ' '.join(_THAN.get(w, w) for w in m[2].lower().split()))}")))
+
+# %% ../../nbs/12_checking.ipynb #2c3cdb69
+_REPHRASED = _OURS + _patterns((
     ('bottom', r'\bline from top to bottom\b', 'line'),
     ('bottom', r'(?<!elongated )(?<!stretched )(?<!oriented )(?<!aligned )(?<!points )(?<!point )(?<!pointing )'
                r'\bfrom (?:the )?(top|bottom) to (?:the )?(bottom|top)\b',
