@@ -350,7 +350,7 @@ def check(
     if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
     print(score.table()); print(f'unsupported statements: {out}')
 
-# %% ../nbs/62_cli.ipynb #f3f49f72
+# %% ../nbs/62_cli.ipynb #1f093dff
 def _range(text: str) -> tuple[int, int] | None:
     "Two whole numbers, least and most, of A-B"
     if not text: return None
@@ -363,9 +363,11 @@ def _pictures(text: str) -> str | list[str]:
     if text == 'none': return []
     if not Path(text).is_file():
         raise typer.BadParameter(f'{text!r} is none of all, present, none, and no file', param_hint='--pictures')
-    return Path(text).read_text(encoding='utf-8').splitlines()
+    try: return [line.strip() for line in Path(text).read_text(encoding='utf-8').splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise BadInput(Problem(text, '', 'not UTF-8 text', 'save the file as UTF-8')) from None
 
-# %% ../nbs/62_cli.ipynb #f125abeb
+# %% ../nbs/62_cli.ipynb #b377ecea
 @app.command()
 def build(
     records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
@@ -377,6 +379,7 @@ def build(
     on_error: Faults = OnError.stop,
     on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
     speckle: Annotated[Speckle | None, typer.Option(help='Filter the speckle of SAR images first.')] = None,
+    stratify: Annotated[bool, typer.Option('--stratify', help='Shares within each source and class.')] = False,
     engine: Annotated[Engine, typer.Option(help='Processes of this machine, or Ray Data.')] = Engine.local,
     pictures: Annotated[str, typer.Option(help='all, none, present, or a file of ids: which have an image.')] = 'all',
     duplicates: Annotated[bool, typer.Option('--drop-duplicates', help='No copies of images and captions.')] = False,
@@ -392,7 +395,8 @@ def build(
     problems, filters = Problems(on_error.value), Filters(duplicates, _range(words), contradictions)
     manifest = build_dataset(records, out, images=images, seed=seed, size=size, workers=workers, problems=problems,
                              on_leak=on_leak.value, speckle=speckle and speckle.value, engine=engine.value,
-                             pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value, force=force)
+                             pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value, force=force,
+                             stratify=stratify)
     _tell(problems)
     n = manifest['counts']
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())

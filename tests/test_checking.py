@@ -234,10 +234,11 @@ def test_sentences_nobody_here_wrote():
     row = outside_score(root/'nbs/data/outside_sentences.jsonl')['rows']['all']
     assert row['precision'] >= .92 and row['recall'] >= .90
 
-def test_sentences_the_grammar_was_not_fitted_to():
-    result = outside_score(root/'nbs/data/outside_test.jsonl', plants=True)
+@pytest.mark.parametrize('name, precision, recall, planted', [('outside_test', .95, .93, .91), ('outside_test2', .90, .86, .91)])   # a test once; the blind test
+def test_sentences_the_grammar_was_not_fitted_to(name, precision, recall, planted):
+    result = outside_score(root/f'nbs/data/{name}.jsonl', plants=True)
     row, plants = result['rows']['all'], result['plants'].values()
-    assert row['precision'] >= .86 and row['recall'] >= .83 and sum(f for _, f in plants) >= .9*sum(n for n, _ in plants)
+    assert row['precision'] >= precision and row['recall'] >= recall and sum(f for _, f in plants) >= planted*sum(n for n, _ in plants)
 
 AGREED = {                                              # what a free sentence says, and what it must not be taken to say
     'A residential area with many houses divided by some roads.': ({('road', 'crossing', 'residential area')}, {('road', 'crossing', 'house')}),

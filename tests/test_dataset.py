@@ -397,11 +397,14 @@ def test_killed_six_times_at_random(tmp_path):
     manifest = b.build(tmp_path/'r.jsonl', tmp_path/'whole', shard=50)
     code = ('import sys\nfrom sartext.dataset import build as b\nif __name__ == "__main__":\n print("go", flush=True)\n'
             ' b.build(sys.argv[1], sys.argv[2], shard=50, workers=2)')
+    ends = []
     for _ in range(6):
         job = subprocess.Popen([sys.executable, '-c', code, tmp_path/'r.jsonl', tmp_path/'killed'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         job.stdout.readline()
         try: job.wait(timeout=moments.uniform(.1, 1.5))
         except subprocess.TimeoutExpired: job.kill(); job.wait()
+        ends.append(job.returncode)
+    assert -signal.SIGKILL in ends                      # at least one was killed at work
     assert b.build(tmp_path/'r.jsonl', tmp_path/'killed', shard=50) == manifest and contents(tmp_path/'killed') == contents(tmp_path/'whole')
 
 def test_ray_gives_the_same_bytes(data):

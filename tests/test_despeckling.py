@@ -26,7 +26,8 @@ def chips(kind, least=64, most=4):
 @needs_ships
 def test_grd_chips_lose_speckle_and_keep_ship_and_level():
     "Sea smoother than before, mean amplitude kept, the brightest pixel where it was"
-    for a in chips('GRDH'):
+    assert (found := list(chips('GRDH')))
+    for a in found:
         noisy = a[1].astype('float32'); clean = despeckle_learned(noisy, GRD)
         sea = np.s_[:12, :12]
         assert enl(clean[sea]**2) > 3*enl(noisy[sea]**2)
@@ -36,7 +37,8 @@ def test_grd_chips_lose_speckle_and_keep_ship_and_level():
 
 @needs_ships
 def test_slc_chips_by_the_tops_network():
-    for a in chips('SLC', most=2):
+    assert (found := list(chips('SLC', most=2)))
+    for a in found:
         z = a[0] + 1j*a[1]; clean = despeckle_learned(z, SLC)
         assert enl(clean[:12, :12]**2) > 2*enl(np.abs(z[:12, :12])**2)
 

@@ -315,3 +315,8 @@ def test_commands(data, tmp_path):
     for args in (('export', tmp_path, '--to', 'coco', '--out', tmp_path/'x'), ('import', tmp_path/'no.json', '--out', tmp_path/'x.jsonl'), ('export', top/'data', '--to', 'coco', '--out', tmp_path/'s')):
         r = sartext(*args); assert r.returncode == 1 and r.stderr.startswith('sartext: ') and r.stderr.count('\n') == 1
     assert sartext('export', top/'data', '--to', 'latex', '--out', tmp_path/'y').returncode == 2
+
+def test_a_choice_offers_no_kind_of_what_is_shown():
+    from sartext.dataset.formats import _wrong
+    r = Record('a', 'a.png', 9, 9, boxes=(Box('car', 1, 1, 3, 3),), labelled_classes=('car', 'vehicle', 'bridge', 'ship'))
+    assert _wrong(Question('What is it?', 'car', 'object classification', 't'), r) == ['bridge', 'ship']

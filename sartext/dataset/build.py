@@ -7,8 +7,8 @@ __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'PARTS', 'LIST'
            'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner', 'load', 'statistics', 'save_figures',
            'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #e09c5209
-import hashlib, heapq, io, json, os, re
+# %% ../../nbs/22_build.ipynb #2faf380b
+import hashlib, heapq, io, json, os, pickle, re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -24,8 +24,8 @@ from ..imagery.speckle import FILTERS
 from ..sources.catalogue import catalogue, overlaps, refuse_overlap
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
-from .splits import (FRACTIONS, MARK, NEAR, SPLITS, Fingerprint, categories_of, deal, fingerprint,
-                                    groups_of, in_runs, mark, picture, pictures_of, reason, spread)
+from .splits import (FRACTIONS, MARK, NEAR, SPLITS, TURNED, Fingerprint, categories_of, deal,
+                                    fingerprint, groups_of, in_runs, mark, picture, pictures_of, reason, spread)
 from .shards import OTHERS, SHARD, Sample, ending_of, write_csv, write_parquet, write_tars
 
 # %% ../../nbs/22_build.ipynb #9d740cda
@@ -426,16 +426,20 @@ def _summary(stats: dict) -> str:
         parts.append(_table(('removed by the filter', 'of the', 'number'), rows))
     return '\n\n'.join(parts)
 
-# %% ../../nbs/22_build.ipynb #37e143e4
+# %% ../../nbs/22_build.ipynb #a5c5028b
 def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Sequence[str] = ()) -> str:
     "How the split was made and what was found"
     f, why = parameters['fractions'], Counter(w for g in duplicates for w in g.why)
     bits, largest = parameters['threshold'], max((len(g.ids) for g in duplicates), default=0)
-    looks = 'none sought' if bits is None else f'two perceptual hashes at most {bits} of 256 bits apart'
+    looks = 'none sought' if bits is None else (
+        f'two perceptual hashes at most {bits} of 256 bits apart, {min(bits, TURNED)} where one is mirrored or turned')
+    how = ('to the split furthest behind, within each source and class, in an order shuffled by '
+           if parameters.get('stratify') else 'by a hash of ')
+    upto = 'up to one group' if parameters.get('stratify') else 'up to chance'
     found = ', '.join(f'{n} by {w}' for w, n in sorted(why.items())) or 'none'
     lines = [f"Images of one scene, copies (bytes or decoded pixels), look-alikes ({looks}) and partners form a group, "
-             "over both modalities. A group goes to one split as a whole, by a hash of "
-             f"seed {parameters['seed']} and its name: {f[0]:g} train, {f[1]:g} val, {f[2]:g} test, up to chance. "
+             f"over both modalities. A group goes to one split as a whole, {how}"
+             f"seed {parameters['seed']} and its name: {f[0]:g} train, {f[1]:g} val, {f[2]:g} test, {upto}. "
              'Splits that records came with are kept.', '',
              f"- Groups of duplicates found: {len(duplicates)} ({found}); the largest holds {largest} records.",
              f"- Records moved because their given split leaked: {moved}.",
@@ -479,7 +483,7 @@ Every record names its source and licence, every caption its route. Images stay 
 - Images are 8 bits for the eye (logarithm and percentile stretch where the source was not), not calibrated backscatter.
 - "left" and "top" are of the image, not of the compass.
 - Absence of an object is only known for the classes a source labels.
-- Overlapping crops are kept together only where records name their scene; mirrored and turned copies are not found.
+- Overlapping crops are kept together only where records name their scene; of turned copies only quarters are found.
 - {unlabelled}
 """
 
@@ -902,7 +906,7 @@ def _written(rows, where, records, keys, out, files, parameters, filters, proble
     _leave(out)
     return manifest
 
-# %% ../../nbs/22_build.ipynb #e675b95d
+# %% ../../nbs/22_build.ipynb #09f60b4b
 def _begin(records, out, images, pictures, problems, force, spread) -> tuple[list[Row], dict, Path, str]:
     "Refuse what cannot be built, read the rows, take the folder; (rows, id → key, images, SHA-256 of the records)"
     images, _ = images_of(records) if images is None else Path(images), _ours(out)      # refuses at once …
@@ -925,8 +929,13 @@ def _allowed(**given) -> None:
         if given[name] is not None and given[name] < low: raise ValueError(f'{name} is {given[name]}; give {what}')
     if isinstance(p := given['pictures'], str) and p not in ('all', 'present'):
         raise ValueError(f"pictures is {p!r}; use 'all', 'present' or a list of ids")
+    if given['workers'] > 1 or given['engine'] != 'local':
+        try: pickle.dumps(given['filters'])
+        except (pickle.PicklingError, AttributeError, TypeError) as e:
+            raise ValueError(f'filters.similarity cannot be sent to other processes ({e}); '
+                             'give a function of a module, or workers=1') from e
 
-# %% ../../nbs/22_build.ipynb #b0afc487
+# %% ../../nbs/22_build.ipynb #2437b49c
 def build(
     records: str | Path,                # a JSONL file of records
     out: str | Path,                    # new or empty folder, or one of an earlier build
@@ -950,7 +959,8 @@ def build(
     stratify: bool = False,             # the shares hold within each source and class
 ) -> dict:                              # the manifest
     "Build a data set: images, records with splits, shards, card, manifest; killed, it goes on where it stopped"
-    _allowed(size=size, shard=shard, speckle=speckle, engine=engine, pictures=pictures, on_overlap=on_overlap)
+    _allowed(size=size, shard=shard, speckle=speckle, engine=engine, pictures=pictures, on_overlap=on_overlap,
+             workers=workers, filters=filters)
     records, out, ways = Path(records), Path(out), partial(spread, workers=workers, engine=engine)
     problems = Problems(on_error) if problems is None else problems
     rows, keys, images, sha = _begin(records, out, images, pictures, problems, force, ways)

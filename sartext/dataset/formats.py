@@ -6,7 +6,7 @@
 __all__ = ['PROMPTS', 'TURNS', 'OFFERED', 'CONTEXT', 'COLUMNS', 'WRITERS', 'FORMATS', 'EMPTY', 'CARRIED', 'Sinks', 'offered',
            'croissant', 'export', 'read_as_records', 'carried', 'carried_table']
 
-# %% ../../nbs/23_formats.ipynb #d5f65808
+# %% ../../nbs/23_formats.ipynb #3d876418
 import base64, csv, json, os, pickle, re, shutil, tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +18,8 @@ from ..records import (BadInput, Box, Caption, Fact, Problem, Problems, Question
                              from_dict, rng_for)
 from ..imagery.read import image_size
 from ..sources.texts import LETTERS, NOTE, PICTURES, finder, read_told
-from ..narrate.words import CELLS
+from ..narrate.words import CELLS, cover
+from ..narrate.questions import kinds_of
 from .splits import SPLITS
 from .build import _in, _of, _whole
 
@@ -140,18 +141,19 @@ def _imagefolder(sinks, r: Record, at: str, note: bool, root: Path):
     said = (*r.captions, *r.questions)
     sinks.line(f'{r.split}/metadata.jsonl', row | ({NOTE: _note(r, said, ['questions'])} if note else {}))
 
-# %% ../../nbs/23_formats.ipynb #143763c8
+# %% ../../nbs/23_formats.ipynb #07723bc1
 OFFERED = 4         # answers to choose from, the right one among them
 
 def _wrong(q: Question, record: Record) -> list[str]:
-    "Answers to `q` that are certainly wrong"
+    "Answers to `q` that are wrong by the annotation: kinds of one another are left out"
     if q.answer in ('yes', 'no'): return ['no' if q.answer == 'yes' else 'yes']
     if q.answer.isdecimal():
         n = int(q.answer); return [str(m) for m in range(max(0, n - 3), n + 4) if m != n]
     if q.answer in CELLS:
         return [c for c in CELLS if c not in (q.answer, *q.answer.split()) and q.answer not in c.split()]
     shown = {b.category for b in record.boxes}
-    return [c for c in record.labelled_classes if c not in shown] if q.answer in shown else []
+    kin = set().union(*map(kinds_of, shown)) if q.answer in shown else ()
+    return [c for c in record.labelled_classes if not kinds_of(c) & shown and cover(c) not in kin] if kin else []
 
 def offered(q: Question, record: Record, seed: int = 0) -> tuple[str, ...]:
     "What a multiple choice for `q` offers, the answer among it; () where not enough is known to be wrong"
@@ -177,7 +179,7 @@ def _vlmeval(sinks, r: Record, at: str, note: bool, root: Path):
         if note: head, row = [*head, NOTE], [*row, _note(None if k else r, [o], ['questions'], at=k, image=at)]
         sinks.table(name, head, row, '\t')
 
-# %% ../../nbs/23_formats.ipynb #4f4f3d2b
+# %% ../../nbs/23_formats.ipynb #8e5f5470
 _TERMS = '''citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset
     jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField
     transform'''
@@ -211,8 +213,7 @@ def croissant(manifest: dict, modality: str = 'sar', licence: str = '') -> dict:
              'includes': f'parquet/{prefix}{s}-*.parquet'} for s in here]
     tables = [{'@type': 'cr:RecordSet', '@id': f'{s}-images', 'name': f'{s}-images', 'field': [*fields(s)],
                'description': f'The images of {s} with what was said of them'} for s in here]
-    n = manifest['counts']
-    says = f"{n['images']} images with {n['captions']} captions and {n['questions']} questions, written by sartext"
+    says = f"{'SAR' if modality == 'sar' else 'Optical'} images with their captions and questions, written by sartext"
     return {'@context': CONTEXT, '@type': 'sc:Dataset', 'conformsTo': 'http://mlcommons.org/croissant/1.0',
             'name': 'sartext', 'description': says, 'version': '1.0.0', **({'license': licence} if licence else {}),
             'distribution': files + sets, 'recordSet': tables}
@@ -248,7 +249,7 @@ def _claim(out: Path, what: dict) -> None:
                                             'give a new or an empty folder'))
     with atomic(out/'export.json') as f: f.write(_dense(what) + '\n')
 
-# %% ../../nbs/23_formats.ipynb #c5d1e889
+# %% ../../nbs/23_formats.ipynb #3cb77005
 def export(
     data_dir: str | Path,       # a folder written by `build`
     to: str,                    # one of `FORMATS`
@@ -273,13 +274,14 @@ def export(
                 WRITERS[to](sinks, r, _at(to, r), note, data_dir)
     rows = {name: max(k for (other, _), k in sinks.rows.items() if other == name) for name, _ in sinks.files}
     if to == 'croissant':
+        from pyarrow.parquet import read_metadata
         card = (data_dir/'README.md').read_text(encoding='utf-8')
         meta = croissant(manifest, modality, ''.join(re.findall(r'^license: (?!other$)(\S+)$', card, re.M)[:1]))
         for o in meta['distribution']:
             if 'contentUrl' in o: _link(data_dir/o['contentUrl'], out/o['contentUrl']); rows[o['contentUrl']] = 1
         if rows:
             with atomic(out/'croissant.json') as f: f.write(json.dumps(meta, indent=1, ensure_ascii=False) + '\n')
-            n['records'] = manifest['counts']['images']
+            n['records'] = sum(read_metadata(data_dir/name).num_rows for name in rows)
     if not rows:
         (out/'export.json').unlink()
         raise BadInput(Problem(str(data_dir), '', f'nothing is said of its {modality} images',

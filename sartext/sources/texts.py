@@ -33,12 +33,12 @@ def file_text(path: str | Path, remedy: str) -> str:
         refuse(path, f'line {e.object.count(10, 0, e.start) + 1}', 'not UTF-8 text', 'save the file as UTF-8')
     except OSError as e: refuse(path, '', f'cannot be read: {e.strerror}', remedy)
 
-# %% ../../nbs/05_texts.ipynb #2aa6f58c
+# %% ../../nbs/05_texts.ipynb #a9f36b8a
 def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading, from its lines"
     head = next(file := iter(file), '')
     comma = '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
-    if comma == '\t': csv.field_size_limit(max(CELL, csv.field_size_limit()))
+    usual = csv.field_size_limit(CELL if comma == '\t' else csv.field_size_limit())     # of the whole process
     reader, names = csv.reader(chain([head], file), delimiter=comma, strict=True), None
     try:
         for cells in reader:
@@ -55,6 +55,7 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
             else: yield place, dict(zip(names, cells + ['']*(len(names) - len(cells))))
     except csv.Error as e:
         problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
+    finally: csv.field_size_limit(usual)
 
 # %% ../../nbs/05_texts.ipynb #6ff45380
 def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
