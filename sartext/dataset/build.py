@@ -426,7 +426,7 @@ def _summary(stats: dict) -> str:
         parts.append(_table(('removed by the filter', 'of the', 'number'), rows))
     return '\n\n'.join(parts)
 
-# %% ../../nbs/22_build.ipynb #a5c5028b
+# %% ../../nbs/22_build.ipynb #b2341c02
 def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Sequence[str] = ()) -> str:
     "How the split was made and what was found"
     f, why = parameters['fractions'], Counter(w for g in duplicates for w in g.why)
@@ -449,6 +449,7 @@ def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Seque
     return '\n'.join(lines + [f"  - {', '.join(g.ids[:8])}{' …' if len(g.ids) > 8 else ''} ({', '.join(g.why)})"
                               for g in duplicates[:20]])
 
+# %% ../../nbs/22_build.ipynb #687c52cc
 CARD = """# {title}
 
 Built with sartext {version}: SAR images with captions that carry their evidence.
