@@ -285,9 +285,9 @@ def test_faults_and_notes_of_workers_are_ours(mine, real, tmp_path, monkeypatch)
     "Raised, or kept in the order of the records, as by one process"
     def faulty(record, images, problems):
         problems.note('seen'); problems.add(record.image, 'mask', 'is faulty', 'mend it'); return ()
-    monkeypatch.setattr(rec, 'facts_of', faulty); said = []
+    monkeypatch.setattr(rec, 'facts_of', faulty); said, root = [], tmp_path/'root'; shutil.copytree(real/'oil_spill', root/'oil_spill')
     for n in (1, 2):
-        out = dict(out=tmp_path/'out', root=real, missing='skip', workers=n)
+        out = dict(out=tmp_path/'out', root=root, missing='skip', workers=n)
         with pytest.raises(BadInput, match='is faulty') as e: compose(mine, **out)
         kept = Problems('skip'); compose(mine, **out, problems=kept); said.append((str(e.value), *map(str, kept), kept.notes))
     faults = [s for s in said[0][1:-1] if 'is faulty' in s]
@@ -305,6 +305,8 @@ def test_a_reader_that_does_not_fit(mine, real, tmp_path):
     for id, changes in (('ssdd', {'anotations': 'x'}), ('oil', {'mask': 'masks'}), ('places', {'colour': 3})):
         wrong = replace(parts[id], reader=parts[id].reader | changes)
         with pytest.raises(BadInput, match=f"part '{id}', reader"): list(read_part(wrong, real, tmp_path/'work'))
+    (tmp_path/'ssdd').symlink_to(real/'ssdd')
+    with pytest.raises(BadInput, match='not below'): list(read_part(parts['ssdd'], tmp_path, tmp_path/'work'))
     bare = replace(parts['oil'], reader={'kind': 'masks', 'images': 'images'})
     with pytest.raises(BadInput, match='lacks'): list(read_part(bare, real, tmp_path/'work'))
 

@@ -72,7 +72,7 @@ class Recipe:
 ROUTES = {'a2c': 'boxes', 'sa2c': 'masks', 'pairing': 'pairs'}     # and the reader that each needs
 RECIPES = ('sar-text', 'sarlang-1m')
 
-# %% ../../nbs/23_recipes.ipynb #fe104e21
+# %% ../../nbs/23_recipes.ipynb #43ad470a
 def _number(v, whole=True):
     return isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and 0 <= v < 1e12
 
@@ -99,7 +99,8 @@ READS = ('images', 'annotations', 'masks', 'optical', 'before', 'captions', 'cla
 
 def _stays(path, wrong, what: str) -> None:
     "Refuse a path that is none, or that leads out of the folder it starts from, on any system"
-    if not isinstance(path, str) or not path.isprintable(): wrong(f'{what} is {path!r}', 'give the name of a folder or file')
+    if not isinstance(path, str) or not path.isprintable():
+        wrong(f'{what} is {path!r}', 'give the name of a folder or file')
     if (p := PureWindowsPath(path)).anchor or '..' in p.parts:
         wrong(f'{what} {path!r} may lead out of the root', "give a path below the root, without '..'")
 
@@ -417,11 +418,13 @@ def _about(record: Record, part: Part, below: str) -> Record:
                    split=split, scene=record.scene and f'{part.id}/{record.scene}',
                    licence=part.licence or _licence(part.dataset) or record.licence)
 
-# %% ../../nbs/23_recipes.ipynb #2e8055c9
+# %% ../../nbs/23_recipes.ipynb #0059d56f
 def read_part(part: Part, root: str | Path, work: str | Path, problems: Problems | None = None) -> Iterator[Record]:
     "The records of a part that is there; their paths are below the nearest folder that holds `root` and `work`"
     spec, home, work = dict(part.reader), home_of(part, root), Path(work); spec.pop('kind', None)
     base, images, below = common_root(root, work), home/spec.pop('images', '.'), ''
+    if not images.resolve().is_relative_to(base.resolve()):         # a link
+        raise BadInput(Problem(str(images), '', f'lies in {images.resolve()}, not below {root}', 'put the files there'))
     for k in READS:
         if isinstance(spec.get(k), str): spec[k] = home/spec[k]
     if isinstance(spec.get('classes'), dict):                       # a table in the recipe: the readers take files
@@ -501,9 +504,9 @@ def summary_text(s: dict) -> str:
                   f"{s['questions']:,} questions{beside}"]
     return '\n'.join(lines + [f'absent: {m}' for m in s['missing']])
 
-# %% ../../nbs/23_recipes.ipynb #e8d2f397
+# %% ../../nbs/23_recipes.ipynb #d2f8b069
 def _claim(out: Path, asked: dict, force: bool) -> None:
-    "Mark `out` as a run of a recipe with what was asked; refuse one that holds anything else, before anything is written"
+    "Mark `out` as the run of a recipe that was `asked` for; one that holds anything else is refused untouched"
     def wrong(why, remedy): raise BadInput(Problem(str(out), '', why, remedy))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         try:
@@ -512,12 +515,14 @@ def _claim(out: Path, asked: dict, force: bool) -> None:
         except (OSError, ValueError, AttributeError, TypeError, RecursionError): ours = False
         if not ours: wrong('holds other files and no run of a recipe', 'give a new or an empty folder')
         if not same and not force:
-            wrong('holds a run of another recipe or of other numbers', 'give another folder, or pass force=True to replace it')
+            wrong('holds a run of another recipe or of other numbers',
+                  'give another folder, or pass force=True to replace it')
         if not same:                                # its pictures have the names of ours
             (out/'records.jsonl').unlink(missing_ok=True); shutil.rmtree(out/'pictures', ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     with atomic(out/'recipe.json') as f: f.write(json.dumps(asked, indent=1, ensure_ascii=False) + '\n')
 
+# %% ../../nbs/23_recipes.ipynb #ab4a832b
 def write_stream(blocks: Iterable[tuple[list[str], Counter]], path: Path) -> Counter:
     "The lines of all blocks in a file, as they come; their counts"
     count = Counter()
