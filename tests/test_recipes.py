@@ -47,7 +47,7 @@ def test_a_bad_recipe_is_refused_in_one_sentence(old, new, said):
     p = e.value.problem
     assert p.file == 'my.toml' and p.remedy and said in str(p) and '\n' not in str(p)
 
-AWAY = [('id = "dfc2023"', f'id = "{id}"', 'id is') for id in ('../../../escaped', '/tmp/x', 'a/b', 'a b', '..', '', 'a\\\\b', 'é')]
+AWAY = [('id = "dfc2023"', f'id = "{id}"', 'id is') for id in ('../../../escaped', '/proc/x', 'a/b', 'a b', '..', '', 'a\\\\b', 'é')]
 AWAY += [('id = "dfc2023"', f'id = "dfc2023"\nfolder = "{f}"', 'folder') for f in ('../x', '/etc', 'a/../../x', '..\\\\x', 'C:x', 'a\\u0000')]
 AWAY += [('masks = "masks"', f'{k} = "../masks"', f'reader: {k}') for k in ('masks', 'before', 'optical', 'captions', 'annotations', 'classes', 'names')]
 AWAY += [('dataset = "DFC2023"', 'dataset = "../DFC2023"\nget = "draw it"', 'dataset'), ('images = "SAR"', 'images = "/etc"', 'reader: images'),
@@ -63,6 +63,11 @@ def test_no_word_of_a_recipe_leads_out_of_its_folders(old, new, said, tmp_path):
     p = e.value.problem
     assert p.file == str(path) and p.place.startswith("part '") and said in p.reason and p.remedy and '\n' not in str(p)
     assert sorted(tmp_path.rglob('*')) == before
+
+def test_classes_and_names_may_be_tables_and_lists():
+    spec = 'annotations = "Annotations/train.json"'; assert spec in TEXT
+    r = parse_recipe(TEXT.replace(spec, spec + ', classes = ["ship"], names = { 0 = "../ship" }', 1), 'my.toml')
+    assert r.parts[0].reader['classes'] == ['ship'] and r.parts[0].reader['names'] == {'0': '../ship'}
 
 @pytest.mark.parametrize('text', ['', 'part = 3', 'part = [3]', 'part = []', 'part = [[]]', '\x00', 'name = 1\n[[part]]', '[[part]]\nid = 3'])
 def test_odd_files(text):

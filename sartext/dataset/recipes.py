@@ -72,7 +72,7 @@ class Recipe:
 ROUTES = {'a2c': 'boxes', 'sa2c': 'masks', 'pairing': 'pairs'}     # and the reader that each needs
 RECIPES = ('sar-text', 'sarlang-1m')
 
-# %% ../../nbs/23_recipes.ipynb #43ad470a
+# %% ../../nbs/23_recipes.ipynb #41ba9e76
 def _number(v, whole=True):
     return isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and 0 <= v < 1e12
 
@@ -111,7 +111,7 @@ def _paths(part: dict, wrong) -> None:
     for k in ('dataset', 'folder'): _stays(part.get(k, ''), wrong, k)
     reader = part.get('reader', {})
     for k in READS if isinstance(reader, dict) else ():
-        if k in reader and not (k in ('classes', 'names') and isinstance(reader[k], dict)):
+        if k in reader and (isinstance(reader[k], str) or k not in ('classes', 'names')):   # or a table
             _stays(reader[k], wrong, f'reader: {k}')
 
 # %% ../../nbs/23_recipes.ipynb #1ee4826a
