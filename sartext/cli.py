@@ -543,7 +543,7 @@ def fetch_data(
     from sartext.sources.catalogue import fetch
     if home := fetch(name, out, None if yes else typer.confirm): print(home)
 
-# %% ../nbs/62_cli.ipynb #7b1c17c7
+# %% ../nbs/62_cli.ipynb #f92305c7
 Missing = Enum('Missing', {'stop': 'stop', 'skip': 'skip'}, type=str)
 
 @app.command('recipe')
@@ -560,6 +560,7 @@ def make_recipe(
     workers: Workers = 1,
     on_error: Faults = OnError.stop,
     on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
+    force: Annotated[bool, typer.Option('--force', help='Replace a run of another recipe or other numbers.')] = False,
 ):
     "Make a published data set from its recipe: from its parts, or from stand-ins at full count."
     from sartext.dataset.recipes import compose, pack, summary_text
@@ -567,9 +568,9 @@ def make_recipe(
     if root and not root.is_dir():
         raise BadInput(Problem(str(root), '', 'there is no such folder', 'give the folder with the parts'))
     problems = Problems(on_error.value)
-    found = compose(name, out, root, records, pictures, side, missing.value, seed, workers, problems)
+    found = compose(name, out, root, records, pictures, side, missing.value, seed, workers, problems, force)
     print(summary_text(found))
-    built = pack(name, out, workers, problems, on_leak=on_leak.value)['built']
+    built = pack(name, out, workers, problems, on_leak=on_leak.value, force=force)['built']
     _note_problems(problems, out/'records.jsonl')
     print(f"{_of(built['images'], 'image')}, {_of(built['captions'], 'caption')}: {out/'data'}")
 

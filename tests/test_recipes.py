@@ -1,11 +1,12 @@
 "Recipes: files that are checked, exact counts at any size, stand-ins that say so, real parts and the ways to absent ones"
-import json, re
+import json, re, shutil
 from collections import Counter
 from dataclasses import replace
 import pytest
 from conftest import sartext
 from sartext.dataset import recipes as rec
 from sartext.dataset.recipes import RECIPES, absent, compose, even, pack, parse_recipe, plan_of, read_part, read_recipe, scaled
+from sartext.narrate.questions import class_shares
 from sartext.records import BadInput, Problems, read_records, table_text
 from sartext.sources.catalogue import catalogue
 
@@ -45,6 +46,28 @@ def test_a_bad_recipe_is_refused_in_one_sentence(old, new, said):
     with pytest.raises(BadInput) as e: parse_recipe(changed, 'my.toml')
     p = e.value.problem
     assert p.file == 'my.toml' and p.remedy and said in str(p) and '\n' not in str(p)
+
+AWAY = [('id = "dfc2023"', f'id = "{id}"', 'id is') for id in ('../../../escaped', '/proc/x', 'a/b', 'a b', '..', '', 'a\\\\b', 'é')]
+AWAY += [('id = "dfc2023"', f'id = "dfc2023"\nfolder = "{f}"', 'folder') for f in ('../x', '/etc', 'a/../../x', '..\\\\x', 'C:x', 'a\\u0000')]
+AWAY += [('masks = "masks"', f'{k} = "../masks"', f'reader: {k}') for k in ('masks', 'before', 'optical', 'captions', 'annotations', 'classes', 'names')]
+AWAY += [('dataset = "DFC2023"', 'dataset = "../DFC2023"\nget = "draw it"', 'dataset'), ('images = "SAR"', 'images = "/etc"', 'reader: images'),
+         ('images = "SAR"', 'images = 3', 'reader: images'), ('classes = { 0 = "background", 1 = "building" }', 'classes = "/etc/passwd"', 'reader: classes')]
+
+@pytest.mark.parametrize('old, new, said', AWAY)
+def test_no_word_of_a_recipe_leads_out_of_its_folders(old, new, said, tmp_path):
+    assert old in TEXT; path = tmp_path/'a/b/c/my.toml'; path.parent.mkdir(parents=True)
+    text = TEXT.replace(old, new, 1)
+    if 'classes = "' in new or 'names = "' in new: text = re.sub(r', classes = \{[^}]*\}', '', text)
+    path.write_text(text); before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(BadInput) as e: compose(path, tmp_path/'a/b/c/out', records=60, pictures=20, side=64)
+    p = e.value.problem
+    assert p.file == str(path) and p.place.startswith("part '") and said in p.reason and p.remedy and '\n' not in str(p)
+    assert sorted(tmp_path.rglob('*')) == before
+
+def test_classes_and_names_may_be_tables_and_lists():
+    spec = 'annotations = "Annotations/train.json"'; assert spec in TEXT
+    r = parse_recipe(TEXT.replace(spec, spec + ', classes = ["ship"], names = { 0 = "../ship" }', 1), 'my.toml')
+    assert r.parts[0].reader['classes'] == ['ship'] and r.parts[0].reader['names'] == {'0': '../ship'}
 
 @pytest.mark.parametrize('text', ['', 'part = 3', 'part = [3]', 'part = []', 'part = [[]]', '\x00', 'name = 1\n[[part]]', '[[part]]\nid = 3'])
 def test_odd_files(text):
@@ -134,6 +157,39 @@ def test_packed(lang):
     assert 'simulated stand-in, no data of its sources' in card and 'SARDet-100K stand-in' in card
     assert json.loads((out/'recipe.json').read_text())['built'] == built
 
+# the folder
+
+def kept(folder): return {p.relative_to(folder): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+def test_a_folder_of_somebody_else_is_never_written_to(tmp_path):
+    for name, text in (('records.jsonl', '{"mine": 1}\n'), ('recipe.json', '[]'), ('recipe.json', '{"cake": 3}'), ('recipe.json', 'flour')):
+        out = tmp_path/f'{len(text)}'; (out/'pictures').mkdir(parents=True)
+        (out/name).write_text(text); (out/'pictures/a.png').write_bytes(b'mine'); before = kept(out)
+        for force in (False, True):
+            with pytest.raises(BadInput, match='holds other files') as e: compose('sar-text', out, records=20, pictures=0, force=force)
+            assert e.value.problem.file == str(out) and e.value.problem.remedy and kept(out) == before
+    with pytest.raises(BadInput, match='holds other files'): compose('sar-text', tmp_path/'2/recipe.json', records=20, pictures=0)
+
+def test_a_run_of_other_numbers_is_replaced_only_by_force(tmp_path):
+    first = dict(records=40, pictures=12, side=64)
+    compose('sar-text', tmp_path, **first); pack('sar-text', tmp_path); before = kept(tmp_path)
+    for other in (dict(records=41), dict(pictures=5), dict(side=65), dict(seed=1)):
+        with pytest.raises(BadInput, match='another recipe or of other numbers'): compose('sar-text', tmp_path, **first | other)
+    with pytest.raises(BadInput, match='force'): compose('sarlang-1m', tmp_path, **first)
+    assert kept(tmp_path) == before
+    compose('sar-text', tmp_path, **first); pack('sar-text', tmp_path); assert kept(tmp_path) == before      # the very same: again
+    compose('sar-text', tmp_path, **first | dict(pictures=5), force=True)
+    built = pack('sar-text', tmp_path, force=True)['built']
+    assert (built['images'], built['texts_only']) == (5, 35)            # none of the twelve of the first run
+
+def test_a_run_that_was_cut_off_is_run_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr(rec, 'write_stream', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt): compose('sar-text', tmp_path, records=20, pictures=0)
+    with pytest.raises(BadInput, match='no finished records'): pack('sar-text', tmp_path)
+    with pytest.raises(BadInput, match='other numbers'): compose('sar-text', tmp_path, records=21, pictures=0)
+    assert compose('sar-text', tmp_path, records=20, pictures=0)['records'] == 20
+
 # real parts
 
 MINE = '''name = "mine"
@@ -186,17 +242,26 @@ records = 803
 captions = { concise = 858 }
 '''
 
+@pytest.fixture(scope='module')
+def real(tmp_path_factory, data):
+    "Some of the real data, in a folder that captions can be written to"
+    root = tmp_path_factory.mktemp('real')
+    for name in ('ssdd/JPEGImages', 'ssdd/Annotations', 'opensarship', 'oil_spill', 'terramind_s1/S1RTC', 'terramind_s1/S2RGB'):
+        for p in (p for p in (data/name).rglob('*') if p.is_file()):
+            copy = root/p.relative_to(data); copy.parent.mkdir(parents=True, exist_ok=True); shutil.copyfile(p, copy)
+    return root
+
 @pytest.fixture
-def mine(tmp_path, data):
-    names = sorted(p.name for p in (data/'terramind_s1/S2RGB').glob('*.tif'))
-    said = tmp_path/'said.csv'
+def mine(tmp_path, real):
+    names = sorted(p.name for p in (real/'terramind_s1/S2RGB').glob('*.tif'))
+    said = real/'terramind_s1/said.csv'
     said.write_text('image,caption\n' + ''.join(f'{n},some green fields are beside a blue lake . it is summer .\n' for n in names))
-    path = tmp_path/'mine.toml'; path.write_text(MINE.replace('CAPTIONS', str(said)))
+    path = tmp_path/'mine.toml'; path.write_text(MINE.replace('CAPTIONS', said.name))
     return path
 
-def test_real_parts(mine, data, tmp_path):
+def test_real_parts(mine, real, tmp_path):
     faults = Problems('skip')
-    found = compose(mine, tmp_path/'out', root=data, missing='skip', problems=faults)
+    found = compose(mine, tmp_path/'out', root=real, missing='skip', problems=faults)
     records = list(read_records(tmp_path/'out/records.jsonl')); by = Counter(r.source for r in records)
     assert by == {'SSDD': 40, 'OpenSARShip': 20, 'oil spill sample': 4, 'TerraMesh examples': 3}
     assert all(r.split == ('test' if r.source == 'SSDD' else '') for r in records)
@@ -210,6 +275,29 @@ def test_real_parts(mine, data, tmp_path):
     built = pack(mine, tmp_path/'out', problems=faults, on_leak='move')['built']
     assert built['images'] == 67 and not built.get('texts_only') and 'stand-in' not in (tmp_path/'out/data/README.md').read_text()
 
+def test_real_parts_on_workers(mine, real, tmp_path, monkeypatch):
+    faults, seen, file = [Problems('skip') for _ in range(2)], [], tmp_path/'out/records.jsonl'
+    compose(mine, tmp_path/'out', root=real, missing='skip', problems=faults[1], workers=2); two = file.read_bytes()
+    ask = rec.ask; monkeypatch.setattr(rec, 'ask', lambda r, *a, shares, **k: seen.append((r.source, shares)) or ask(r, *a, shares=shares, **k))
+    compose(mine, tmp_path/'out', root=real, missing='skip', problems=faults[0]); one = file.read_bytes()
+    assert one == two and one.count(b'\n') == 67 and faults[0] == faults[1] and faults[0].notes == faults[1].notes
+    for name in ('SSDD', 'OpenSARShip'):                                # questions know how common the classes are
+        known = [s for source, s in seen if source == name]
+        records = [r for r in read_records(file) if r.source == name]
+        assert all(s == class_shares(records) for s in known) and len(known) == len(records) and known[0]
+
+def test_faults_and_notes_of_workers_are_ours(mine, real, tmp_path, monkeypatch):
+    "Raised, or kept in the order of the records, as by one process"
+    def faulty(record, images, problems):
+        problems.note('seen'); problems.add(record.image, 'mask', 'is faulty', 'mend it'); return ()
+    monkeypatch.setattr(rec, 'facts_of', faulty); said, root = [], tmp_path/'root'; shutil.copytree(real/'oil_spill', root/'oil_spill')
+    for n in (1, 2):
+        out = dict(out=tmp_path/'out', root=root, missing='skip', workers=n)
+        with pytest.raises(BadInput, match='is faulty') as e: compose(mine, **out)
+        kept = Problems('skip'); compose(mine, **out, problems=kept); said.append((str(e.value), *map(str, kept), kept.notes))
+    faults = [s for s in said[0][1:-1] if 'is faulty' in s]
+    assert said[0] == said[1] and len(faults) == 4 and faults[0] == said[0][0] and 'seen' in said[0][-1]
+
 def test_absent_parts_stop_first(mine, data, tmp_path):
     with pytest.raises(BadInput, match='803 images of HRSID') as e: compose(mine, tmp_path/'out', root=data)
     assert e.value.problem.file == str(mine) and not (tmp_path/'out').exists()
@@ -217,19 +305,24 @@ def test_absent_parts_stop_first(mine, data, tmp_path):
     for d in ('HRSID', 'SEN1-2'): (tmp_path/d).mkdir()
     assert [p.place for p in absent(read_recipe('sar-text'), tmp_path)] == [f"part '{p.id}'" for p in read_recipe('sar-text').parts[1:-1]]
 
-def test_a_reader_that_does_not_fit(mine, data, tmp_path):
+def test_a_reader_that_does_not_fit(mine, real, tmp_path):
     parts = {p.id: p for p in read_recipe(mine).parts}
     for id, changes in (('ssdd', {'anotations': 'x'}), ('oil', {'mask': 'masks'}), ('places', {'colour': 3})):
         wrong = replace(parts[id], reader=parts[id].reader | changes)
-        with pytest.raises(BadInput, match=f"part '{id}', reader"): list(read_part(wrong, data, tmp_path/'work'))
+        with pytest.raises(BadInput, match=f"part '{id}', reader"): list(read_part(wrong, real, tmp_path/'work'))
+    (tmp_path/'ssdd').symlink_to(real/'ssdd')
+    with pytest.raises(BadInput, match='not below'): list(read_part(parts['ssdd'], tmp_path, tmp_path/'work'))
     bare = replace(parts['oil'], reader={'kind': 'masks', 'images': 'images'})
-    with pytest.raises(BadInput, match='lacks'): list(read_part(bare, data, tmp_path/'work'))
+    with pytest.raises(BadInput, match='lacks'): list(read_part(bare, real, tmp_path/'work'))
 
 # the command
 
 def test_the_command(tmp_path):
     r = sartext('recipe', 'sarlang-1m', '--simulated', '--records', 50, '--pictures', 5, '--side', 64, '--out', tmp_path/'out')
     assert r.returncode == 0 and '50 records of 50' in r.stdout and (tmp_path/'out/data/manifest.json').exists()
+    fewer = ('recipe', 'sarlang-1m', '--simulated', '--records', 40, '--pictures', 5, '--side', 64, '--out', tmp_path/'out'); before = kept(tmp_path/'out')
+    r = sartext(*fewer); assert r.returncode == 1 and '--force' in r.stderr and 'Traceback' not in r.stderr and kept(tmp_path/'out') == before
+    r = sartext(*fewer, '--force'); assert r.returncode == 0 and '40 records of 40' in r.stdout, r.stderr
     for args, code, said in ((('sar-text', '--out', tmp_path/'a'), 2, '--root'), (('sar-text', '--simulated', '--root', tmp_path, '--out', tmp_path/'a'), 2, '--root'),
                              (('sar-tex', '--simulated', '--out', tmp_path/'a'), 1, 'no recipe'), (('sar-text', '--root', tmp_path/'x', '--out', tmp_path/'a'), 1, 'no such folder'),
                              (('sar-text', '--root', tmp_path, '--out', tmp_path/'a'), 1, 'HRSID')):
