@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['MOVABLE', 'SLIPS', 'WAYS', 'degrade_sar', 'earlier', 'slipped', 'observe', 'Curve', 'curve', 'Takeover', 'takeover']
 
-# %% ../../nbs/43_observations.ipynb #9838ccda
+# %% ../../nbs/43_observations.ipynb #01fc9f07
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
-from .retrieval import Recalls, Table, _draws, _unit, interval, recall
+from .retrieval import Recalls, Table, _draws, _unit, by_scene, interval, recall
 from ..records import Box, seed_for
 
-# %% ../../nbs/43_observations.ipynb #733ed8d9
+# %% ../../nbs/43_observations.ipynb #c9f782cd
 def degrade_sar(
     intensity: np.ndarray,        # (H, W) linear; NaN: no data
     had: float,                   # its equivalent number of looks
@@ -23,7 +23,8 @@ def degrade_sar(
 ) -> np.ndarray:                  # (H, W) float32
     "A SAR image as a worse radar would have seen it: fewer looks, more noise, wider cells"
     looks = had if looks is None else looks
-    if not 0 < looks <= had: raise ValueError(f'looks is {looks:g}; give more than 0 and at most the {had:g} there are')
+    if not 0 < looks <= had:
+        raise ValueError(f'looks is {looks:g}; give more than 0 and at most the {had:g} there are')
     if not noise >= 0 or coarser < 1 or coarser != int(coarser):
         raise ValueError(f'noise {noise} and coarser {coarser}; give noise from 0 and a whole number from 1')
     rng, x = np.random.default_rng(seed_for(seed, 'degrade sar', looks, noise, coarser)), np.asarray(intensity, float)
@@ -85,7 +86,7 @@ def slipped(
     hit = set(order[:round(share*n)].tolist())
     return [made(i) if i in hit else a for i, a in enumerate(images)]
 
-# %% ../../nbs/43_observations.ipynb #4e8dd1e0
+# %% ../../nbs/43_observations.ipynb #0273528c
 WAYS = ('SAR only', 'optical only', 'both', 'late fusion')
 
 def _softmax(scores: np.ndarray, axis: int) -> np.ndarray:
@@ -103,12 +104,14 @@ def observe(
     "The same index of captions asked in the four ways of `WAYS`"
     there = np.isfinite(optical).all(1)
     if len({len(a) for a in (sar, optical, texts)}) > 1:
-        raise ValueError(f'{len(sar)} SAR, {len(optical)} optical and {len(texts)} caption embeddings; give one each a scene')
+        raise ValueError(f'{len(sar)} SAR, {len(optical)} optical and {len(texts)} caption embeddings; '
+                         'give one each a scene')
     s, t, o = _unit(sar, 'sar', 'scenes'), _unit(texts, 'texts', 'captions'), np.zeros_like(sar, np.float32)
     if there.any(): o[there] = _unit(optical[there], 'optical', 'scenes')
-    by_sar, by_optical = s @ t.T, np.where(there[:, None], o @ t.T, -1)        # a missing image comes last, and its captions tie
-    both = {way: recall(scores=x, keys=keys, **kw) for way, x in
-            (('SAR only', by_sar), ('optical only', by_optical), ('both', np.where(there[:, None], _mean_direction(s, o) @ t.T, by_sar)))}
+    by_sar, by_optical = s @ t.T, np.where(there[:, None], o @ t.T, -1)  # a missing image comes last, its captions tie
+    fused = np.where(there[:, None], _mean_direction(s, o) @ t.T, by_sar)
+    both = {way: recall(scores=x, keys=keys, **kw)
+            for way, x in (('SAR only', by_sar), ('optical only', by_optical), ('both', fused))}
     late = []
     for axis in (1, 0):              # an image asks for captions, a caption for images
         p, q = (_softmax(scale*x, axis) for x in (by_sar, by_optical))
@@ -119,7 +122,7 @@ def _mean_direction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     total = a + b
     return total/np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
-# %% ../../nbs/43_observations.ipynb #5e645aec
+# %% ../../nbs/43_observations.ipynb #00fffc0d
 @dataclass(frozen=True, eq=False)
 class Curve:
     "How recall falls with one kind of damage, for each way of asking"
@@ -135,7 +138,8 @@ class Curve:
                 for k, v in enumerate(self.levels)]
         if self.floor is not None: rows.append(('random order', *[f'{self.floor:.1f}']*len(self.values)))
         return Table((self.what, *self.values), tuple(rows),
-                     f'mean recall, percent · {some.shape[2]} scenes, {some.shape[1]} seed(s) · 95 % interval over scenes and seeds')
+                     f'mean recall, percent · {some.shape[2]} scenes, {some.shape[1]} seed(s) · '
+                     '95 % interval over scenes and seeds')
     def plot(self, ax=None):
         "The curves with their intervals"
         import matplotlib.pyplot as plt
@@ -145,8 +149,8 @@ class Curve:
             ax.plot(x, [p.mean for p in i], marker=mark, ms=4, label=way)
             ax.fill_between(x, [p.low for p in i], [p.high for p in i], alpha=.15)
         if self.floor is not None: ax.axhline(self.floor, ls=':', c='grey', lw=1, label='random order')
-        ax.set(xticks=range(len(self.levels)), xticklabels=self.levels, xlabel=self.what, ylabel='mean recall, %'); ax.set_ylim(0)
-        ax.legend(fontsize=7)
+        ax.set(xticks=range(len(self.levels)), xticklabels=self.levels, xlabel=self.what, ylabel='mean recall, %')
+        ax.set_ylim(0); ax.legend(fontsize=7)
         return ax
 
 # %% ../../nbs/43_observations.ipynb #d77e08b1
@@ -164,7 +168,7 @@ def curve(
     values = {w: np.array([[r[w].per_image() for r in row] for row in found]) for w in found[0][0]}
     return Curve(what, tuple(levels), values, tuple(scenes), chance(next(iter(found[0][0].values()))).mean_recall)
 
-# %% ../../nbs/43_observations.ipynb #04887068
+# %% ../../nbs/43_observations.ipynb #e96a6a70
 def _crossing(levels: np.ndarray, gap: np.ndarray) -> np.ndarray:
     "First level at which each row of `gap` (draws, levels) comes to 0 or above; NaN: never"
     over = gap >= 0; k = over.argmax(1); rows = np.arange(len(gap))
@@ -183,17 +187,19 @@ class Takeover:
     what: str = ''
     def __str__(self):
         if np.isnan(self.at): return f'nowhere in the range ({100*self.crosses:.0f} % of the draws cross)'
-        span = f'[{self.low:.2g}, {self.high:.2g}]' if self.low == self.low else f'no interval: {100*self.crosses:.0f} % of the draws cross'
-        return f'{self.what} {self.at:.2g} {span}'
+        few = f'no interval: {100*self.crosses:.0f} % of the draws cross'
+        return f'{self.what} {self.at:.2g} ' + (few if np.isnan(self.low) else f'[{self.low:.2g}, {self.high:.2g}]')
 
-def takeover(c: Curve, by: str = 'SAR only', over: str = 'optical only', resamples: int = 4000, seed: int = 0) -> Takeover:
+def takeover(
+    c: Curve,
+    by: str = 'SAR only',           # the way that comes up
+    over: str = 'optical only',     # the way it is held against
+    resamples: int = 4000, seed: int = 0,
+) -> Takeover:
     "The level from which `by` is as good as `over`, with a bootstrap interval over scenes and seeds"
     levels, gap = np.array(c.levels, float), c.values[by] - c.values[over]                   # (levels, seeds, N)
     if (np.diff(levels) <= 0).any(): raise ValueError(f'levels {c.levels} do not rise; sort them')
-    seen = {}
-    code = [seen.setdefault(s or i, len(seen)) for i, s in enumerate(c.scenes or range(gap.shape[2]))]
-    sizes = np.bincount(code).astype(float)
-    draws = np.stack([_draws(np.stack([np.bincount(code, v) for v in g]), sizes, resamples, seed) for g in gap], 1)
+    draws = np.stack([_draws(*by_scene(g, c.scenes or None), resamples, seed) for g in gap], 1)
     at, found = _crossing(levels, gap.mean((1, 2))[None])[0], _crossing(levels, draws)
     crosses = float(np.isfinite(found).mean())
     low, high = np.nanquantile(found, (.025, .975)) if crosses >= .95 else (np.nan, np.nan)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['expected_hits', 'Table', 'Recalls', 'recall', 'fact_key', 'normalise', 'text_ceiling', 'recalls', 'chance',
-           'random_recall', 'Interval', 'interval', 'Difference', 'paired_difference', 'average', 'recall_table']
+           'random_recall', 'by_scene', 'Interval', 'interval', 'Difference', 'paired_difference', 'paired_permutation',
+           'average', 'recall_table', 'breakdown']
 
 # %% ../../nbs/40_retrieval.ipynb #83ca5c97
 import hashlib, html, json, re, unicodedata
@@ -326,7 +327,17 @@ def _tail(sums: np.ndarray, sizes: np.ndarray, level: float) -> float:
     df = sum(v for v, _ in parts)**2/below if below > 0 else np.inf
     return float(norm.cdf(t.ppf((1 - level)/2, df)*np.sqrt((df + 1)/df if np.isfinite(df) else 1)))
 
-# %% ../../nbs/40_retrieval.ipynb #252a5549
+# %% ../../nbs/40_retrieval.ipynb #7f6014aa
+def by_scene(values: np.ndarray, scenes: Sequence[Hashable] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    "Sums (seeds, scenes) of `values` (seeds, N) over each scene ('': one of its own), and how many images it has"
+    n, seen = values.shape[1], {}
+    if scenes is not None and len(scenes) != n:
+        raise ValueError(f'{len(scenes)} scenes for {n} images; give one an image')
+    code = np.arange(n) if scenes is None else np.array(
+        [seen.setdefault(('', i) if s is None or s == '' else (s,), len(seen)) for i, s in enumerate(scenes)])
+    return np.stack([np.bincount(code, v) for v in values]), np.bincount(code).astype(float)
+
+# %% ../../nbs/40_retrieval.ipynb #0d0b3146
 @dataclass(frozen=True)
 class Interval:
     "A mean with its bootstrap interval"
@@ -351,14 +362,8 @@ def interval(
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(f'values of shape {values.shape} must be finite, one an image, (N,) or (seeds, N)')
     n = values.shape[1]
-    if scenes is not None and len(scenes) != n:
-        raise ValueError(f'{len(scenes)} scenes for {n} images; give one an image')
-    seen = {}
-    code = np.arange(n) if scenes is None else np.array(
-        [seen.setdefault(('', i) if s is None or s == '' else (s,), len(seen)) for i, s in enumerate(scenes)])
-    sizes = np.bincount(code).astype(float)
+    sums, sizes = by_scene(values, scenes)
     if len(sizes) < 2: raise ValueError('all images are of one scene; an interval needs at least two scenes')
-    sums = np.stack([np.bincount(code, v) for v in values])
     cut = _tail(sums, sizes, level)
     low, high = np.quantile(_draws(sums, sizes, resamples, seed), [cut, 1 - cut])
     return Interval(float(values.mean()), float(low), float(high), level, n, len(sizes), len(values))
@@ -393,6 +398,25 @@ def paired_difference(
     verdict = 'wins' if i.low > 0 else 'loses' if i.high < 0 else 'not separated'
     note = f'no verdict below {least_seeds} seeds' if i.seeds < least_seeds else ''
     return Difference(**vars(i), verdict='not separated' if note else verdict, note=note)
+
+# %% ../../nbs/40_retrieval.ipynb #c23c4dc4
+def paired_permutation(
+    a: np.ndarray,                             # (N,) or (seeds, N) `Recalls.per_image()` of model A
+    b: np.ndarray,                             # of model B: the same images
+    scenes: Sequence[Hashable] | None = None,  # (N,) scene of each image: its images turn together
+    permutations: int = 10_000, seed: int = 0,
+) -> float:                                    # p, two-sided; at least 1/(permutations + 1)
+    "How often turning the signs of whole scenes gives a mean difference as large as A − B has"
+    d = np.atleast_2d(a) - np.atleast_2d(b)
+    if d.ndim != 2 or not d.size or not np.isfinite(d).all():
+        raise ValueError(f'differences of shape {d.shape} must be finite, one an image')
+    sums = by_scene(d.mean(0, keepdims=True), scenes)[0][0]
+    rng, found, hits = np.random.default_rng(seed_for(seed, 'permutation')), abs(sums.sum()), 0
+    step = max(1, 2**22//len(sums))
+    for start in range(0, permutations, step):
+        signs = rng.integers(0, 2, (min(step, permutations - start), len(sums)), dtype=np.int8)*2 - 1
+        hits += int((abs(signs @ sums) >= found*(1 - 1e-12)).sum())
+    return (hits + 1)/(permutations + 1)
 
 # %% ../../nbs/40_retrieval.ipynb #334df639
 def average(results: Sequence[Recalls]) -> Recalls:
@@ -441,3 +465,28 @@ def recall_table(
     few = f' · too few images for an interval: {first.n} < {least}' if first.n < least else ''
     return Table(('model', 'counts as right', *rates, 'mean recall', '95 % interval', 'of ceiling'), tuple(body),
                  f'percent · {first.n} images, {len(first.owner)} texts · ties by expectation{few}')
+
+# %% ../../nbs/40_retrieval.ipynb #7ffc025b
+def breakdown(
+    results: Mapping[str, Recalls | Sequence[Recalls]],     # model → result, or one a training seed
+    groups: Sequence[Hashable | Sequence[Hashable]],        # (N,) the group of each image, or a list or set of groups
+    scenes: Sequence[Hashable] | None = None,               # (N,) scene of each image, for the intervals
+    what: str = 'group',                                    # heading of the first column
+    least: int = 100,                                       # groups of fewer images get no interval
+    resamples: int = 2000, seed: int = 0,
+) -> Table:
+    "Mean recall of the images of each group, every query against the whole set; percent"
+    runs = {name: np.stack([x.per_image() for x in ([r] if isinstance(r, Recalls) else r)])
+            for name, r in results.items()}
+    n = next(iter(runs.values())).shape[1]
+    if len(groups) != n: raise ValueError(f'{len(groups)} groups for {n} images; give one an image')
+    of = [set(g) if isinstance(g, (list, tuple, set, frozenset)) else {g} for g in groups]
+    def cell(v, which):
+        if which.sum() < least: return f'{v[:, which].mean():.1f} (too few)'
+        own = None if scenes is None else [scenes[i] for i in np.nonzero(which)[0]]
+        return str(interval(v[:, which], own, resamples, seed=seed))
+    def row(name, which): return (name, str(int(which.sum())), *(cell(v, which) for v in runs.values()))
+    rows = [row(str(g), np.array([g in own for own in of])) for g in sorted(set().union(*of), key=str)]
+    return Table((what, 'images', *runs), (*rows, row('all', np.ones(n, bool))),
+                 f'mean recall, percent, of the queries of each {what} against all {n} images · '
+                 f'groups of fewer than {least} images: no interval')
