@@ -6,13 +6,14 @@
 __all__ = ['PROFILES', 'FLAGS', 'LIBRARIES', 'URL', 'CSS', 'STEPS', 'OWN_SAR', 'Profile', 'get_profile', 'skipped', 'StepFailed',
            'run_notebook', 'save_figure', 'write_piece', 'versions', 'machine', 'experiments_folder', 'commit',
            'fingerprint', 'library_stamp', 'Step', 'run_steps', 'committed_tables', 'report', 'captions_page',
-           'reproduce', 'experiment_names', 'experiments']
+           'scores_page', 'failures_page', 'reproduce', 'experiment_names', 'experiments']
 
-# %% ../nbs/60_reproduce.ipynb #7d35d94c
+# %% ../nbs/60_reproduce.ipynb #6b47747e
 import base64, hashlib, html, importlib.metadata, json, os, platform, random, re, shutil, subprocess, sys, tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import sartext
 from .records import BadInput, Problem, atomic
@@ -478,6 +479,78 @@ def captions_page(
         page = _html_page('Captions beside their images', intro, [(p, Path(folder)/'pieces') for p in pieces])
     with atomic(out) as f: f.write(page)
     return out
+
+# %% ../nbs/60_reproduce.ipynb #4eb3ebf0
+def _scores_of(group, board, folder, name):
+    "Sheets that were measured alike as a piece of a report; its figure goes below `folder`"
+    import matplotlib.pyplot as plt
+    from sartext.evaluate.scores import plot_board
+    ax = plot_board(group); metric = ax.get_xlabel()
+    alt = f'{metric} of ' + ', '.join(s.model for s in group) + ' beside the dull baselines (hollow)'
+    figure = save_figure(ax.figure, folder, name, alt); plt.close(ax.figure)
+    tables = [{'caption': board.note, 'columns': list(board.header), 'rows': [list(r) for r in board.rows]}]
+    tables += [{**t, 'caption': f"{s.model}: {t['caption']}"} for s in group for t in s.tables]
+    return _checked({'title': board.header[0], 'text': '', 'tables': tables, 'figures': [figure]}, name)
+
+def scores_page(
+    files: Sequence[str | Path],    # of `sartext evaluate … --out`
+    out: str | Path,                # .html, .md or .tex
+) -> Path:
+    "Write one page with the leaderboards, figures and tables of all scores in `files`"
+    from sartext.evaluate.scores import latex, leaderboard, read_sheets
+    out, sheets = Path(out), [s for f in files for s in read_sheets(f)]
+    if out.suffix not in ('.html', '.md', '.tex'): raise ValueError(f'{out.name}: name a page .html, .md or .tex')
+    if not sheets:
+        raise BadInput(Problem(', '.join(map(str, files)), '', 'hold no scores', 'run: sartext evaluate … --out'))
+    boards = leaderboard(sheets)
+    groups = [list({s.model: s for s in sheets if s.alike == key}.values())
+              for key in sorted({s.alike for s in sheets}, key=str)]
+    if out.suffix == '.tex':
+        with atomic(out) as f: f.write('\n\n'.join(map(latex, boards)) + '\n')
+        return out
+    title = 'Scores'; text = ('Dull baselines stand in brackets. Rows of one table were measured on the same test set, '
+                              'by the same protocol.')
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = out.parent if out.suffix == '.md' else Path(tmp)
+        pieces = [_scores_of(g, b, folder, f'{out.stem}-{k:02}') for k, (g, b) in enumerate(zip(groups, boards))]
+        with atomic(out) as f:
+            if out.suffix == '.html': f.write(_html_page(title, text, [(p, folder/'pieces') for p in pieces]))
+            else: f.write('\n\n'.join([f'# {title}', text, *(_md_piece(p, 'pieces') for p in pieces)]) + '\n')
+    return out
+
+# %% ../nbs/60_reproduce.ipynb #4d783471
+def failures_page(
+    records: str | Path,                        # JSONL file with the annotation
+    captions: Mapping[str, Sequence[str]],      # record id or image → the model's captions
+    out: str | Path,                            # the page, .html
+    most: int = 4,                              # images shown under each heading
+    facts=None,                                 # record → what masks or pixels add, as for `narrate.checking.score`
+) -> dict[str, int]:                            # heading → captions with that error
+    "Write one HTML page with a model's wrong captions, sorted by kind of error, beside their images"
+    from sartext.narrate.auditing import ERRORS, errors_of
+    from sartext.narrate.checking import check
+    from sartext.records import Caption, images_of, read_records
+    told = Counter(t for own in captions.values() for t in own); found, n = {}, 0
+    for r in read_records(records):
+        for text in (t for k in dict.fromkeys((r.id, r.image)) for t in captions.get(k, ())):
+            n += 1
+            for what, said in errors_of(check(text, r, facts(r) if facts else ()), told[text]).items():
+                found.setdefault(what, []).append((r, text, said))
+    if not n:
+        raise BadInput(Problem(str(records), '', 'no caption belongs to any of its records', 'compare their ids'))
+    ordered = sorted(found, key=lambda k: (-len(found[k]), k)); root, out = images_of(records), Path(out)
+    with tempfile.TemporaryDirectory() as tmp:
+        pieces = []
+        for i, what in enumerate(ordered):
+            shown = [{**_said_of(replace(r, captions=(Caption(text, route='model'),)), root, tmp, f'{i:02}-{k}'),
+                      'text': f"{'; '.join(said)}"} for k, (r, text, said) in enumerate(found[what][:most])]
+            shown[0]['title'] = f'{what}: {len(found[what])} of {n} captions'
+            shown[0]['text'] = f"{ERRORS[what]}.\n\n{shown[0]['text']}"
+            pieces += shown
+        page = _html_page('Captions that are wrong', f'{n} captions of `{Path(records).name}`, judged by the checker.',
+                          [(p, Path(tmp)/'pieces') for p in pieces])
+    with atomic(out) as f: f.write(page)
+    return {k: len(found[k]) for k in ordered}
 
 # %% ../nbs/60_reproduce.ipynb #1be6125e
 STEPS = ('01_narrate', '02_build', '03_train', '04_evaluate')

@@ -350,26 +350,32 @@ def last_checkpoint(folder: str | Path) -> Path:
     run = Path(folder)/'run.json'
     return Path(folder)/json.loads(run.read_text())['checkpoint'] if run.exists() else Path(folder)
 
-# %% ../nbs/45_train.ipynb #c9137336
+# %% ../nbs/45_train.ipynb #15d42a4e
 def evaluate_dir(
     data: str | Path,             # folder written by `sartext build`
     model: str | Path,            # folder of `train_dir`, a checkpoint folder, or the name of a start ('packaged')
     split: str = 'test',
     modality: str = 'sar',
-    out: str | Path | None = None, # JSON file for the numbers
-) -> dict:
-    "Text–image retrieval on one split: prints the table with its dull baselines, returns the numbers"
-    from sartext.evaluate.retrieval import recall_table
+    out: str | Path | None = None, # JSON file for the scores
+) -> list:                         # a `sartext.evaluate.scores.Sheet` for each protocol
+    "Text–image retrieval on one split: prints the tables with their dull baselines, returns the scores"
+    from sartext.evaluate.retrieval import breakdown, recall_table, text_ceiling
+    from sartext.evaluate.scores import recall_sheet, stamp_of, write_sheets
     from sartext.models.starts import start as start_from
     found = start_from(str(last_checkpoint(model)) if Path(model).exists() else str(model))
     pairs = read_pairs(data, split, modality, found.preprocess)
     said = [first_caption(own) for own in pairs.captions]
     results, name = retrieve(found, pairs), ' → '.join([found.name, *(s['name'] for s in found.card.get('stages', ()))])
-    table = recall_table([(name, r) for r in results.values()], said_keys(said), [c.text for c in said],
-                         [r.scene or r.id for r in pairs.records])
-    print(table)
-    numbers = {'split': split, 'modality': modality, 'model': name, 'seed': found.card.get('seed'),
-               'sartext': __version__, 'results': [r.summary() for r in results.values()]}
-    if out is not None:
-        with atomic(out) as f: json.dump({**numbers, 'table': table.markdown()}, f, indent=1)
-    return numbers
+    keys, scenes = said_keys(said), [r.scene or r.id for r in pairs.records]
+    groups = {'class': [{b.category for b in r.boxes} or {'none'} for r in pairs.records],
+              'source': [r.source or 'unknown' for r in pairs.records]}
+    tables = {'all': recall_table([(name, r) for r in results.values()], keys, [c.text for c in said], scenes),
+              **{f'by {what}': breakdown(results, of, scenes, what) for what, of in groups.items()}}
+    print(*tables.values(), sep='\n\n')
+    test_set = f'{Path(data).name}, {split}, {modality}', stamp_of((r.id, k) for r, k in zip(pairs.records, keys))
+    made = {'sartext': __version__, 'seed': found.card.get('seed')}
+    shown = tuple({'caption': f'{n}: {t.note}', 'columns': t.header, 'rows': t.rows} for n, t in tables.items())
+    sheets = [recall_sheet(name, r, *test_set, scenes, text_ceiling(keys), made=made, tables=() if i else shown)
+              for i, r in enumerate(results.values())]
+    if out is not None: write_sheets(sheets, out)
+    return sheets

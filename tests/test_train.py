@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from sartext.records import BadInput, Caption, Record, read_records, write_records
+from sartext.evaluate.scores import read_sheets
 torch = pytest.importorskip('torch')
 from sartext import train
 from sartext.models import clip, starts
@@ -184,11 +185,13 @@ def test_a_checkpoint_is_a_start(built, model, tmp_path):
 
 def test_evaluation_shows_chance_and_ceiling(built, model, tmp_path, capsys):
     numbers = train.evaluate_dir(built, model.parent, split='train', out=tmp_path/'scores.json')
-    shown, kept = capsys.readouterr().out, json.loads((tmp_path/'scores.json').read_text())
-    rows = [[c.strip() for c in line.strip().strip('|').split('|')] for line in kept['table'].splitlines() if line.startswith('|')]
+    shown, kept = capsys.readouterr().out, read_sheets(tmp_path/'scores.json')
+    assert [s.protocol for s in kept] == [s.protocol for s in numbers] and [s.scores for s in kept] == [s.scores for s in numbers]
+    assert [t['columns'][0] for t in kept[0].tables] == ['model', 'class', 'source'] and all('random order' in s.baselines for s in kept)
+    rows = [kept[0].tables[0]['columns'], *kept[0].tables[0]['rows']]
     assert {'random', 'text ceiling (facts)', 'text ceiling (strings)'} < {r[0] for r in rows} and 'mean recall' in rows[0]
     for word in ('random', 'text ceiling (facts)', 'text ceiling (strings)', 'percent'): assert word in shown
-    n = numbers['results'][0]['images']; by = {(r[0], r[1]): r for r in rows}
+    n = numbers[0].n; by = {(r[0], r[1]): r for r in rows}
     r1 = rows[0].index('I→T R@1'); chance = by['random', 'single-positive']
     assert n >= 20 and float(chance[r1]) == pytest.approx(100/n, abs=.06)
     top = max(float(r[rows[0].index('mean recall')]) for k, r in by.items() if k[0].startswith('text ceiling'))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['expected_hits', 'Table', 'Recalls', 'recall', 'fact_key', 'normalise', 'text_ceiling', 'recalls', 'chance',
-           'random_recall', 'by_scene', 'Interval', 'interval', 'Difference', 'paired_difference', 'paired_permutation',
-           'average', 'recall_table', 'breakdown']
+           'random_recall', 'by_scene', 'one_scene', 'Interval', 'interval', 'Difference', 'paired_difference',
+           'paired_permutation', 'average', 'recall_table', 'breakdown']
 
 # %% ../../nbs/40_retrieval.ipynb #83ca5c97
 import hashlib, html, json, re, unicodedata
@@ -327,7 +327,7 @@ def _tail(sums: np.ndarray, sizes: np.ndarray, level: float) -> float:
     df = sum(v for v, _ in parts)**2/below if below > 0 else np.inf
     return float(norm.cdf(t.ppf((1 - level)/2, df)*np.sqrt((df + 1)/df if np.isfinite(df) else 1)))
 
-# %% ../../nbs/40_retrieval.ipynb #7f6014aa
+# %% ../../nbs/40_retrieval.ipynb #65e61344
 def by_scene(values: np.ndarray, scenes: Sequence[Hashable] | None = None) -> tuple[np.ndarray, np.ndarray]:
     "Sums (seeds, scenes) of `values` (seeds, N) over each scene ('': one of its own), and how many images it has"
     n, seen = values.shape[1], {}
@@ -336,6 +336,10 @@ def by_scene(values: np.ndarray, scenes: Sequence[Hashable] | None = None) -> tu
     code = np.arange(n) if scenes is None else np.array(
         [seen.setdefault(('', i) if s is None or s == '' else (s,), len(seen)) for i, s in enumerate(scenes)])
     return np.stack([np.bincount(code, v) for v in values]), np.bincount(code).astype(float)
+
+def one_scene(scenes: Sequence[Hashable] | None) -> bool:
+    "Are all images of one scene, so that no interval can be had?"
+    return scenes is not None and len(set(scenes)) < 2 and not set(scenes) & {'', None}
 
 # %% ../../nbs/40_retrieval.ipynb #0d0b3146
 @dataclass(frozen=True)
@@ -429,7 +433,7 @@ def average(results: Sequence[Recalls]) -> Recalls:
     return replace(first, image_to_text=np.mean([r.image_to_text for r in results], 0),
                    text_to_image=np.mean([r.text_to_image for r in results], 0))
 
-# %% ../../nbs/40_retrieval.ipynb #ed9c9781
+# %% ../../nbs/40_retrieval.ipynb #1dde4515
 def recall_table(
     rows: Mapping[str, Recalls] | Iterable[tuple[str, Recalls | Sequence[Recalls]]], # (model, result or one a seed)
     facts: Sequence[str] | None = None,        # `fact_key` of each text, for the ceiling on facts
@@ -456,7 +460,7 @@ def recall_table(
         of = f'{100*r.mean_recall/top.mean_recall:.0f} %' if top and r.protocol == 'single-positive' else ''
         return (name, r.protocol.removeprefix('text ceiling, '), *rates, f'{r.mean_recall:.1f}', spread, of)
     def spread(results):
-        if first.n < least: return 'too few'
+        if first.n < least or one_scene(scenes): return 'too few'
         i = interval(np.stack([r.per_image() for r in results]), scenes, resamples, seed=seed)
         return f'{i.low:.1f} – {i.high:.1f}' + (f' ({i.seeds} seeds)' if i.seeds > 1 else '')
     body = [row('random', r) for r in {r.protocol: chance(r) for r in means}.values()]
@@ -466,7 +470,7 @@ def recall_table(
     return Table(('model', 'counts as right', *rates, 'mean recall', '95 % interval', 'of ceiling'), tuple(body),
                  f'percent · {first.n} images, {len(first.owner)} texts · ties by expectation{few}')
 
-# %% ../../nbs/40_retrieval.ipynb #7ffc025b
+# %% ../../nbs/40_retrieval.ipynb #3c436d86
 def breakdown(
     results: Mapping[str, Recalls | Sequence[Recalls]],     # model → result, or one a training seed
     groups: Sequence[Hashable | Sequence[Hashable]],        # (N,) the group of each image, or a list or set of groups
@@ -482,8 +486,8 @@ def breakdown(
     if len(groups) != n: raise ValueError(f'{len(groups)} groups for {n} images; give one an image')
     of = [set(g) if isinstance(g, (list, tuple, set, frozenset)) else {g} for g in groups]
     def cell(v, which):
-        if which.sum() < least: return f'{v[:, which].mean():.1f} (too few)'
         own = None if scenes is None else [scenes[i] for i in np.nonzero(which)[0]]
+        if which.sum() < least or one_scene(own): return f'{v[:, which].mean():.1f} (too few)'
         return str(interval(v[:, which], own, resamples, seed=seed))
     def row(name, which): return (name, str(int(which.sum())), *(cell(v, which) for v in runs.values()))
     rows = [row(str(g), np.array([g in own for own in of])) for g in sorted(set().union(*of), key=str)]

@@ -6,9 +6,9 @@
 __all__ = ['SCALES', 'ERRORS', 'COLUMNS', 'Item', 'Sample', 'item_key', 'draw_sample', 'Rating', 'check_rating', 'rating_of',
            'read_ratings', 'Ratings', 'read_rs5m', 'wilson', 'mean_interval', 'cohen_kappa', 'fleiss_kappa', 'by_item',
            'scale_table', 'error_table', 'weighted_share', 'agreement_table', 'audit_figure', 'audit_text',
-           'audit_report']
+           'audit_report', 'errors_of']
 
-# %% ../../nbs/18_auditing.ipynb #ddb348d9
+# %% ../../nbs/18_auditing.ipynb #e273bf39
 import csv, hashlib, heapq, io, json, math, os, re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,8 @@ from statistics import NormalDist, fmean
 
 import numpy as np
 
+from .checking import Checked
+from .rewriting import COLOURS
 from ..records import BadInput, Caption, Problem, Record, atomic, seed_for
 from ..sources.texts import file_text
 
@@ -467,3 +469,23 @@ def audit_report(
         head = f'<meta charset="utf-8"><title>{_md(title)}</title><style>{_STYLE}</style>'
         f.write(f'<!DOCTYPE html><html lang="en">{head}{body}</html>\n')
     return out/'audit.html'
+
+# %% ../../nbs/18_auditing.ipynb #d4d9a36e
+_COORDINATES = re.compile(r'[\[(]\s*\d+(?:\.\d+)?\s*,\s*\d+(?:\.\d+)?\s*[,)\]]|\b(?:box|bbox|pixel)\s*#?\d+', re.I)
+_FOUND = {'position': 'wrong place', 'relation': 'wrong place', 'elsewhere': 'wrong place', 'scattering': 'other', 'size': 'other',
+          'proportion': 'wrong count', 'metadata': 'other'}
+
+def errors_of(checked: Checked, copies: int = 1) -> dict[str, list[str]]:    # copies: images that have this very caption
+    "Heading of `ERRORS` → what was found, for one caption held against its annotation"
+    found = defaultdict(list)
+    for f, why in checked.unsupported:
+        none = f.kind in ('count', 'presence', 'position') and re.search(r'annotation has (0|none)', why) and f.value != 0
+        what = 'hallucinated object' if none and ' there' not in why else _FOUND.get(f.kind, 'wrong count')
+        found[what].append(' '.join(str(v) for v in (f.kind, f.subject, f.value, f.object) if v is not None) + f': {why}')
+    for word in checked.forbidden: found['colour' if word in COLOURS else 'optical-only fact'].append(word)
+    for f in checked.unverifiable:
+        if f.kind in ('count', 'presence') and not f.value: found['absence unproven'].append(f'no {f.subject}')
+    found['raw coordinates'] += [m[0] for m in _COORDINATES.finditer(checked.text)]
+    if copies > 1: found['same caption'].append(f'{copies} images')
+    if not (checked.supported or checked.unsupported or checked.unverifiable): found['vagueness'].append('it states no fact')
+    return {k: found[k] for k in ERRORS if found.get(k)}
