@@ -470,18 +470,22 @@ def audit_report(
         f.write(f'<!DOCTYPE html><html lang="en">{head}{body}</html>\n')
     return out/'audit.html'
 
-# %% ../../nbs/18_auditing.ipynb #d4d9a36e
-_COORDINATES = re.compile(r'[\[(]\s*\d+(?:\.\d+)?\s*,\s*\d+(?:\.\d+)?\s*[,)\]]|\b(?:box|bbox|pixel)\s*#?\d+', re.I)
-_FOUND = {'position': 'wrong place', 'relation': 'wrong place', 'elsewhere': 'wrong place', 'scattering': 'other', 'size': 'other',
-          'proportion': 'wrong count', 'metadata': 'other'}
+# %% ../../nbs/18_auditing.ipynb #d1c34f90
+_COORDINATES = re.compile(r'[\[(]\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[)\]]|\b(?:box|bbox|pixel)\s*#?\d+', re.I)
+_HEADINGS = {'position': 'wrong place', 'relation': 'wrong place', 'count': 'wrong count', 'presence': 'wrong count',
+             'proportion': 'wrong count'}
 
-def errors_of(checked: Checked, copies: int = 1) -> dict[str, list[str]]:    # copies: images that have this very caption
-    "Heading of `ERRORS` → what was found, for one caption held against its annotation"
+def errors_of(
+    checked: Checked,       # one caption held against its annotation
+    copies: int = 1,        # images that have this very caption
+) -> dict[str, list[str]]:  # heading of `ERRORS` → what was found
+    "What the checker found, under the headings of the audit"
     found = defaultdict(list)
     for f, why in checked.unsupported:
-        none = f.kind in ('count', 'presence', 'position') and re.search(r'annotation has (0|none)', why) and f.value != 0
-        what = 'hallucinated object' if none and ' there' not in why else _FOUND.get(f.kind, 'wrong count')
-        found[what].append(' '.join(str(v) for v in (f.kind, f.subject, f.value, f.object) if v is not None) + f': {why}')
+        none = f.kind in ('count', 'presence', 'position') and re.search(r'annotation has (0|none)$', why) and f.value != 0
+        what = 'hallucinated object' if none else _HEADINGS.get(f.kind, 'other')
+        said = ' '.join(str(v) for v in (f.kind, f.subject, f.value, f.object) if v is not None)
+        found[what].append(f'{said}: {why}')
     for word in checked.forbidden: found['colour' if word in COLOURS else 'optical-only fact'].append(word)
     for f in checked.unverifiable:
         if f.kind in ('count', 'presence') and not f.value: found['absence unproven'].append(f'no {f.subject}')
