@@ -470,7 +470,7 @@ def audit_report(
         f.write(f'<!DOCTYPE html><html lang="en">{head}{body}</html>\n')
     return out/'audit.html'
 
-# %% ../../nbs/18_auditing.ipynb #d1c34f90
+# %% ../../nbs/18_auditing.ipynb #f4815b5d
 _COORDINATES = re.compile(r'[\[(]\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[)\]]|\b(?:box|bbox|pixel)\s*#?\d+', re.I)
 _HEADINGS = {'position': 'wrong place', 'relation': 'wrong place', 'count': 'wrong count', 'presence': 'wrong count',
              'proportion': 'wrong count'}
@@ -482,7 +482,8 @@ def errors_of(
     "What the checker found, under the headings of the audit"
     found = defaultdict(list)
     for f, why in checked.unsupported:
-        none = f.kind in ('count', 'presence', 'position') and re.search(r'annotation has (0|none)$', why) and f.value != 0
+        none = f.kind in ('count', 'presence', 'position') and f.value != 0
+        none = none and re.search(r'annotation has (0|none)$', why)
         what = 'hallucinated object' if none else _HEADINGS.get(f.kind, 'other')
         said = ' '.join(str(v) for v in (f.kind, f.subject, f.value, f.object) if v is not None)
         found[what].append(f'{said}: {why}')
@@ -491,5 +492,6 @@ def errors_of(
         if f.kind in ('count', 'presence') and not f.value: found['absence unproven'].append(f'no {f.subject}')
     found['raw coordinates'] += [m[0] for m in _COORDINATES.finditer(checked.text)]
     if copies > 1: found['same caption'].append(f'{copies} images')
-    if not (checked.supported or checked.unsupported or checked.unverifiable): found['vagueness'].append('it states no fact')
+    stated = checked.supported or checked.unsupported or checked.unverifiable
+    if not stated: found['vagueness'].append('it states no fact')
     return {k: found[k] for k in ERRORS if found.get(k)}
