@@ -257,3 +257,11 @@ def test_no_recall_where_nothing_was_said():
     from sartext.narrate.checking import Score
     s = Score(); s.counts['presence']['wanted'] = 2
     assert s.table().splitlines()[1].split()[-3:] == ['–', '–', '–']
+
+@pytest.mark.parametrize('text, counts', [
+    ('A ship in picture 3.', [1]), ('A ship in picture 3 is large.', [1]), ('A ship is seen in image No. 12.', [1]),
+    ('In image 3, two ships lie at the top left.', [2]), ('Scene 4 shows two ships.', [2]), ('In image 7 there are 5 ships.', [5]),
+    ('In this image 3 ships are docked.', [3]), ('In the image 3 ships lie.', [3]), ('In image 3 ships are seen.', [3]), ('The scene has 3 ships.', [3])])
+def test_the_number_of_an_image_is_no_count(text, counts):
+    facts = read_facts(text)
+    assert [f.value for f in facts if f.kind == 'count'] == counts and {f.number for f in facts} <= {None, *counts}, facts

@@ -358,12 +358,15 @@ def _rephrased(text: str) -> str:
         if needle in low: text = pattern.sub(by, text)
     return text
 
-# %% ../../nbs/12_checking.ipynb #b3f4894d
+# %% ../../nbs/12_checking.ipynb #52dd2bbe
 _PLAIN = {**{c: (c, c) for c in '.,;:()'}, '!': ('.', '.'), '?': ('.', '?')}
+
+_LABEL = re.compile(r'(?<!\bthe )(?<!\bthis )(?<!\beach )\b(image|picture|figure|scene|chip|tile|patch|frame)'
+                    r'(?: no\.?| number| nr\.?| #)? ?\d+(?!\.?\d)(?= ?(?:$|[.,;:!?)]|(?:is|lies|shows?|has|contains|there|at|in)\b))', re.I)
 
 def _words(text: str) -> list[str]:
     "Lower-case words and stops; lengths and shares become one word each"
-    text = _rephrased(text)
+    text = _LABEL.sub(r'\1', _rephrased(text))                    # 'a ship in picture 3': no three ships
     if ' or so ' in text: text = text.replace(' or so ', ' ')
     if 'percent' in text: text = _SPELLED.sub(lambda m: str(_number_at(m[1].lower().split('-'), 0)[0]), text)
     if "'s" in text: text = _SIDE_SHARE.sub(lambda m: f" qqs_{'_'.join(m[1].split())}_{m[2]} ", text)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['APPLICATIONS', 'SARLANG', 'OTHERS', 'FORMS', 'ALSO', 'GENERIC', 'MARGIN', 'PER_IMAGE', 'abstract', 'kinds_of',
-           'copied', 'Found', 'Scene', 'region', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares', 'balance',
-           'one_sided']
+           'copied', 'Found', 'Scene', 'region', 'Texts', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares',
+           'balance', 'one_sided']
 
-# %% ../../nbs/17_questions.ipynb #8b919929
+# %% ../../nbs/17_questions.ipynb #31d1b09c
 import itertools, math, re
 from bisect import bisect
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from ..records import Box, Fact, Question, Record, rng_for
-from .facts import Thing, _arrays, _axis as _long_side, _groupings, _is_close, countable
+from .facts import Thing, _arrays, _axis as _long_side, _groupings, _is_close, _type, countable
 from .words import (CELLS, COVER_WORDS, COVERS, NOUNS, ancestors, and_list, article, category, cell,
                                    cover, cover_words, extent, is_chip, nameable, number_word, place, plural, spoken)
 from ..sources.masks import UNLABELLED
@@ -267,6 +267,23 @@ Is {a} located {at}?
 Do any {many} lie {at}?
 ''')
 
+# %% ../../nbs/17_questions.ipynb #c4aaa7de
+_TYPES = _table('''
+object classification: type one
+What type is the {one} in the image?
+What type of {one} is in the image?
+What kind of {one} does the image show?
+Which type of {one} has been imaged here?
+Classify the {one} in the image by its type.
+Name the type of the {one} in the image.
+
+region referring: region type
+What type is the {one} in the region {box}?
+What type of {one} lies in the area {box}?
+Which kind of {one} does the box {box} enclose?
+Name the type of the {one} in {box}.
+''')
+
 # %% ../../nbs/17_questions.ipynb #4e0aaddc
 _OTHERS = _table('''
 shape: shape
@@ -386,7 +403,7 @@ Are there exactly {n} {many} in the image?
 Is the number of {many} equal to {n}?
 ''')
 
-# %% ../../nbs/17_questions.ipynb #d48ad1d4
+# %% ../../nbs/17_questions.ipynb #064f2f46
 _OTHERS |= _table('''
 reasoning: half all
 Are all the {many} in the {half} half of the image?
@@ -407,7 +424,7 @@ Is there {a} close to {a2}?
 Does any {one} lie close to {a2}?
 Can {a} be seen close to {a2}?
 ''')
-FORMS = _IDENTIFY | _COUNT | _PLACE | _OTHERS                         # form → (application or part, wordings)
+FORMS = _IDENTIFY | _COUNT | _PLACE | _TYPES | _OTHERS                         # form → (application or part, wordings)
 
 # %% ../../nbs/17_questions.ipynb #adee8e1a
 @lru_cache(4096)
@@ -487,7 +504,7 @@ def _known(present: tuple[str, ...], closed: tuple[str, ...]) -> tuple[tuple[str
                   and not any(_kin(n, o) for o in present if o != n))
     return names, tuple(n for n in closed if not any(_kin(n, o) for o in present))
 
-# %% ../../nbs/17_questions.ipynb #f95bb1ae
+# %% ../../nbs/17_questions.ipynb #91d13616
 MARGIN = .02                                                     # share of the side: how far from a line is clear
 _ON = 3*MARGIN
 
@@ -506,11 +523,6 @@ def _third(v: float, size: float) -> int | None:
     u = 3*v/size
     return None if -_ON < u - 1 < _ON or -_ON < u - 2 < _ON else 2 if u >= 2 else int(u)
 
-def _clear_cell(b: Box, record: Record) -> str | None:
-    "The cell of a box's centre; None where it lies on a line of the grid"
-    if (x := _third(b.x + b.w/2, record.width)) is None: return None
-    return None if (y := _third(b.y + b.h/2, record.height)) is None else CELLS[3*y + x]
-
 def _half(b: Box, record: Record) -> set[str]:
     "The halves of the picture that hold a whole box"
     x, y, held = record.width/2, record.height/2, set()
@@ -520,7 +532,7 @@ def _half(b: Box, record: Record) -> set[str]:
     elif b.y + b.h <= y: held.add('top')
     return held
 
-# %% ../../nbs/17_questions.ipynb #3b91a9d2
+# %% ../../nbs/17_questions.ipynb #a06dee75
 @lru_cache(4096)
 def _name(written: str, spacing: float | None) -> str:
     "What `box_facts` calls a thing: its canonical name, as exact as the spacing allows"
@@ -531,12 +543,25 @@ def copied(record: Record, **changes) -> Record:
     new = object.__new__(Record); vars(new).update(vars(record), **changes)
     return new
 
-def _others(record: Record, facts: tuple[Fact, ...]) -> tuple[str, ...]:
+def _asked(question: str, answer: str, application: str, type: str, facts: tuple[Fact, ...]) -> Question:
+    "What `Question(…)` gives, in half of its time"
+    new = object.__new__(Question)
+    vars(new).update(question=question, answer=answer, application=application, type=type, facts=facts, options=())
+    return new
+
+def _in_region(name: str, where: str, n: int) -> Fact:
+    "That so many lie in a region; in half the time of `Fact(…)`, for no two regions are the same"
+    new = object.__new__(Fact)
+    vars(new).update(kind='position', subject=name, value=where, number=n, object=None, where=None)
+    return new
+
+def _others(record: Record, facts: tuple[Fact, ...], noted: list[dict]) -> tuple[str, ...]:
     "What beside counts some forms need, as far as a picture has it"
     turned = any([b.angle is not None for b in record.boxes])
     told = record.sar.orbit_state or record.sar.observation_direction
-    if not (turned or told or facts or record.captions): return ()
-    return tuple(k for k, v in dict(turned=turned, told=told, facts=facts, captions=record.captions).items() if v)
+    if not (turned or told or facts or noted or record.captions): return ()
+    found = dict(turned=turned, told=told, facts=facts, captions=record.captions, typed=any('type' in a for a in noted))
+    return tuple(k for k, v in found.items() if v)
 
 @lru_cache(4096)
 def _stock(counts: tuple[tuple[str, int], ...], closed: tuple[str, ...], known: tuple[str, ...],
@@ -561,13 +586,14 @@ class Found(tuple):
     "What a form finds in many pictures alike; it has a number, by which the questions made of it are kept"
     def __init__(self, _): self.number = next(_NUMBERS)
 
-# %% ../../nbs/17_questions.ipynb #a2043b6d
+# %% ../../nbs/17_questions.ipynb #f78f5677
 class Scene:
     "One picture as the forms see it: its boxes by name, what can be asked, and a generator of choices"
     def __init__(self, record: Record, r: Callable[[], float], facts: Iterable[Fact] = (),
                  shares: tuple[tuple[str, float], ...] = ()):
         spacing, by, crowds, masked = record.spacing, {}, set(), set()
-        if any([b.attributes and b.attributes.get('iscrowd') for b in record.boxes]):
+        noted = [b.attributes for b in record.boxes if b.attributes]
+        if noted and any(a.get('iscrowd') for a in noted):
             crowds = {_name(b.category, spacing) for b in record.boxes}
             record = countable(record)                      # nobody knows how many of the others there are
             crowds -= {_name(b.category, spacing) for b in record.boxes}
@@ -578,8 +604,8 @@ class Scene:
         counts = tuple(sorted([(name, len(same)) for name, same in by.items()]))
         known = tuple(sorted({*by, *crowds, *masked})) if crowds or masked else tuple([name for name, _ in counts])
         self.__dict__.update(_stock(counts, _closed(record.labelled_classes, spacing), known, not crowds,
-                                    _others(record, self.extra)))
-        self.by, self.odds, self._cells, self._clear, self._regions = by, None, {}, {}, {}
+                                    _others(record, self.extra, noted)))
+        self.by, self.odds, self._lies, self._regions = by, None, {}, {}
 
     def pick(self, items): return items[int(self.r()*len(items))]
     def two(self, items) -> tuple:
@@ -594,25 +620,28 @@ class Scene:
         if (found := self.finds.get(key)) is None: found = self.finds[key] = Found(make())
         return found
 
-# %% ../../nbs/17_questions.ipynb #0cc1b195
-def _cells(s: Scene, name: str) -> dict[str, int]:
-    "How many of a category in each cell"
-    if (count := s._cells.get(name)) is None:
-        count, w, h = s._cells.setdefault(name, {}), s.record.width, s.record.height
-        for b in s.by[name]: c = cell(b.x + b.w/2, b.y + b.h/2, w, h); count[c] = count.get(c, 0) + 1
-    return count
+# %% ../../nbs/17_questions.ipynb #036360d4
+def _lies(s: Scene, name: str) -> tuple[dict[str, int], list[str | None]]:
+    "How many of a category in each cell; and the cell of each box, None for a centre on a line"
+    if (found := s._lies.get(name)) is None:
+        w, h, count, clear = s.record.width, s.record.height, {}, []
+        for b in s.by[name]:
+            x, y = b.x + b.w/2, b.y + b.h/2
+            c, u, v = cell(x, y, w, h), 3*x/w, 3*y/h
+            count[c] = count.get(c, 0) + 1
+            line = -_ON < u - 1 < _ON or -_ON < u - 2 < _ON or -_ON < v - 1 < _ON or -_ON < v - 2 < _ON
+            clear.append(None if line else c)
+        found = s._lies[name] = count, clear
+    return found
+
+def _cells(s: Scene, name: str) -> dict[str, int]: return _lies(s, name)[0]
+def _clear(s: Scene, name: str) -> list[str | None]: return _lies(s, name)[1]
 
 def _places(s: Scene, name: str) -> tuple[Fact, ...]:
     "The position facts of a category, as `box_facts` states them"
-    return tuple([_place(name, c, k) for c, k in _cells(s, name).items()])
+    return tuple([_place(name, c, k) for c, k in _lies(s, name)[0].items()])
 
-def _clear(s: Scene, name: str) -> list[str | None]:
-    "The clear cell of each box of a category, None for one on a line"
-    if (cells := s._clear.get(name)) is None:
-        cells = s._clear[name] = [_clear_cell(b, s.record) for b in s.by[name]]
-    return cells
-
-# %% ../../nbs/17_questions.ipynb #d6b909ed
+# %% ../../nbs/17_questions.ipynb #f242ed4a
 @lru_cache(32_768)
 def _odds(absent: tuple[str, ...], shares: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
     "Cumulative odds of absent classes: p/(1−p) for a share p, which evens out yes and no class by class"
@@ -625,12 +654,17 @@ def _absent_one(s: Scene) -> str:
     if not s.shares or len(s.absent) == 1: return s.pick(s.absent)
     if not s.odds: s.odds = _odds(s.absent, s.shares)
     odds = s.odds
-    return s.absent[min(bisect(odds, s.r()*odds[-1]), len(odds) - 1)]
+    return s.absent[bisect(odds, s.r()*odds[-1], 0, len(odds) - 1)]
 
 @lru_cache(4096)
 def _called(name: str) -> list[str]:
     "What a thing may be asked for as: a T72 is a military vehicle and a vehicle"
     return [a for a in ancestors(name) if a not in GENERIC]
+
+@lru_cache(32_768)
+def _by_count(asked: str, answer: str, name: str, n: int) -> Found:
+    "An answer that rests on one count; most do"
+    return Found(((asked,), None, answer, (_count(name, n),)))
 
 @lru_cache(32_768)
 def _by_counts(names: tuple[str, ...], answer: str, *counts: tuple[str, int]) -> Found:
@@ -639,7 +673,7 @@ def _by_counts(names: tuple[str, ...], answer: str, *counts: tuple[str, int]) ->
 
 
 
-# %% ../../nbs/17_questions.ipynb #72572420
+# %% ../../nbs/17_questions.ipynb #55a5cb3b
 def _two_sided(s) -> bool:
     "Whether 'Is there …?' has both answers in this set: not if it labels one class and shows it in every picture"
     return len(s.closed) > 1 or len(s.closed) == 1 and .05 < dict(s.shares).get(s.closed[0], 0) < .95
@@ -647,11 +681,11 @@ def _two_sided(s) -> bool:
 def _presence(s):
     if not _two_sided(s): return None
     wanted = s.r() < .5
-    if s.absent and (not wanted or not s.names): return _by_counts((name := _absent_one(s),), 'no', (name, 0))
+    if s.absent and (not wanted or not s.names): return _by_count(name := _absent_one(s), 'no', name, 0)
     if not s.names: return None
     name = s.pick(s.names)
     asked = name if s.r() < .7 else s.pick(_called(name))
-    return _by_counts((asked,), 'yes', (name, s.n[name]))
+    return _by_count(asked, 'yes', name, s.n[name])
 
 def _kinds(s):
     if not s.whole or not s.names or s.names != s.present: return None
@@ -673,7 +707,7 @@ def _both(s):
     else: return None
     return _pair(s, pair[::-1] if s.coin() else pair, answer)
 
-# %% ../../nbs/17_questions.ipynb #b30bb9ad
+# %% ../../nbs/17_questions.ipynb #4ad74fb2
 def _predominant(s):
     return s.predominant and s.kept('predominant', lambda: ((), None, s.predominant, s.counts))
 
@@ -701,7 +735,7 @@ def _how_many(s):
     if s.absent and (not s.names or s.r() < .1): name = _absent_one(s)
     elif s.names: name = s.pick(s.names)
     else: return None
-    return _by_counts((name,), str(n := s.n.get(name, 0)), (name, n))
+    return _by_count(name, str(n := s.n.get(name, 0)), name, n)
 
 def _together(s):
     return _pair(s, pair := s.two(s.names), str(s.n[pair[0]] + s.n[pair[1]])) if len(s.names) > 1 else None
@@ -788,7 +822,7 @@ def _how_many_there(s):
     where = s.pick(free) if free and s.r() < .15 else s.pick(cells)
     return (name,), _at(s, where), str(lies.count(where)), _places(s, name)
 
-# %% ../../nbs/17_questions.ipynb #04790f1f
+# %% ../../nbs/17_questions.ipynb #38616ff8
 def region(box: Box, width: int, height: int) -> str:
     "'[x, y, w, h]' in whole pixels, at least one each way and inside the picture"
     x, y = round(box.x), round(box.y)
@@ -818,9 +852,9 @@ def _told_apart(s, at: int) -> tuple[str, Box, dict, Fact] | None:
     if len(s.by) > 1 and any([_overlap(b, o) > .4 for other in s.present if other != name for o in s.by[other]]):
         return None
     where = region(b, s.record.width, s.record.height)
-    return name, b, {'box': where}, Fact('position', name, where, 1)
+    return name, b, {'box': where}, _in_region(name, where, 1)
 
-# %% ../../nbs/17_questions.ipynb #2fed948b
+# %% ../../nbs/17_questions.ipynb #e519260f
 def _region(s):
     if not (found := _one_of(s)): return None
     name, _, slots, proof = found
@@ -851,7 +885,17 @@ def _region_holds(s):
     if s.coin(): return (name,), slots, 'yes', (proof,)
     *_, w, h = map(int, re.findall(r'\d+', slots['box']))        # as large as the object, so the size tells nothing
     where = _empty(s, name, w, h)
-    return where and ((name,), {'box': where}, 'no', (Fact('position', name, where, 0),))
+    return where and ((name,), {'box': where}, 'no', (_in_region(name, where, 0),))
+
+# %% ../../nbs/17_questions.ipynb #008fa214
+def _type_one(s):
+    if not s.alone or not (type := _type(s.by[name := s.pick(s.alone)][0], name)): return None
+    return _by_count(name, type, type, 1)
+
+def _region_type(s):
+    if s.total < 2 or not (found := _one_of(s)) or not (type := _type(found[1], found[0])): return None
+    name, _, slots, _ = found
+    return (name,), slots, type, (_in_region(type, slots['box'], 1),)
 
 # %% ../../nbs/17_questions.ipynb #579c3da3
 def _extent(box: Box) -> str | None:
@@ -1125,14 +1169,14 @@ def _caption(s, kind: str):
 def _concise(s): return _caption(s, 'concise') if s.record.captions else _plain(s)
 def _complex(s): return _caption(s, 'complex')
 
-# %% ../../nbs/17_questions.ipynb #7db7512d
+# %% ../../nbs/17_questions.ipynb #4b27044e
 _FUNCTIONS = {
     'image description': {_concise: 1, _complex: 1},
     'object identification': {_presence: 5, _presence_there: 4, _kinds: 1, _either: 1, _both: 1},
     'object classification': {_predominant: 3, _options: 3, _is_predominant: 2,
-                              _target: 3, _target_options: 3, _is_target: 2},
+                              _target: 3, _target_options: 3, _is_target: 2, _type_one: 8},
     'instance counting': {_how_many: 5, _how_many_there: 2, _together: 2},
-    'region referring': {_region: 4, _region_either: 2, _region_is: 1, _region_holds: 1},
+    'region referring': {_region: 4, _region_either: 2, _region_is: 1, _region_holds: 1, _region_type: 3},
     'object positioning': {_where_one: 5, _where_most: 5, _column: 2, _row: 2, _there: 4},
     'others': {_shape: 2, _shape_there: 2, _direction: 4, _direction_there: 4, _looking: 1, _orbit: 1,
                _cover_main: 4, _cover_list: 2, _cover_share: 4, _cover_there: 4, _cover_more: 4, _cover_where: 4,
@@ -1142,14 +1186,15 @@ _NEEDS = {f: need for need, fs in {
     'kinds': (_both, _together, _same_number, _difference, _most_common, _close),
     'alone': (_where_one, _shape, _half_one), 'turned': (_direction, _direction_there), 'captions': (_complex,),
     'one object': (_target, _target_options, _is_target), 'objects': (_predominant, _options, _is_predominant),
-    'told': (_looking, _orbit), 'one class': (_presence_there, _region_holds),      # what others have "no" for
+    'told': (_looking, _orbit), 'typed': (_type_one, _region_type),
+    'one class': (_presence_there, _region_holds),      # what others have "no" for
     'several': (_how_many_there, _where_most, _column, _row, _arranged, _in_a_row, _in_a_cluster, _more_than,
                 _fewer_than, _half_all),
     'facts': (_cover_main, _cover_list, _cover_share, _cover_there, _cover_more, _cover_where)}.items() for f in fs}
 _FORM = {f: f.__name__[1:].replace('_', ' ') for fs in _FUNCTIONS.values() for f in fs}        # function → form
 PER_IMAGE = dict(zip(APPLICATIONS, (1, 4, 1, 1, 2, 1, 1)))     # about SARLANG's proportions, more of the others
 
-# %% ../../nbs/17_questions.ipynb #3e52ebb7
+# %% ../../nbs/17_questions.ipynb #7cec66e3
 _ASKS_CLASS = ('kinds', 'predominant', 'target', 'region', 'most common')
 _ASKS_PLACE = ('where one', 'where most')
 
@@ -1171,11 +1216,19 @@ def _wordings(form: str, sar: bool = True, one: bool = False) -> tuple[str, ...]
 
 _OFFERS = ('either', 'region either')       # the answer is one of two names: these stand in the question as they are
 
-@lru_cache(32_768)
-def _ways(form: str, names: tuple[str, ...], sar: bool, one: bool, bare: bool) -> tuple[tuple, list[int], int]:
-    "Wordings of a form, in how many ways each name is said, and how many texts that makes"
-    wordings, said = _wordings(form, sar, one), [1 if bare or form in _OFFERS else len(_said(n)) for n in names]
-    return wordings, said, len(wordings)*math.prod(said)
+class Texts(dict):
+    "The texts of a form that speaks of certain names: number → (question, type), each made when it is first drawn"
+    def __init__(self, form: str, names: tuple[str, ...], sar: bool, one: bool, bare: bool):
+        self.wordings, self.names = _wordings(form, sar, one), names
+        self.ways = [1 if bare or form in _OFFERS else len(_said(n)) for n in names]    # to say each name
+        self.total = len(self.wordings)*math.prod(self.ways)
+    def __missing__(self, number: int) -> tuple[str, str]:
+        rest, i = divmod(number, len(self.wordings))
+        way = (rest,) if len(self.ways) == 1 else divmod(rest, self.ways[1]) if self.ways else ()
+        self[number] = text = _fill(self.wordings[i], self.names, way)
+        return text
+
+_texts = lru_cache(16_384)(Texts)
 
 _BIT = {f: 1 << i for fs in _FUNCTIONS.values() for i, f in enumerate(fs)}
 
@@ -1187,19 +1240,16 @@ def _pool(application: str, has: frozenset[str], gone: int = 0) -> tuple[tuple, 
 
 
 
-# %% ../../nbs/17_questions.ipynb #25f75305
+# %% ../../nbs/17_questions.ipynb #004e891f
 _ASKED: dict[tuple, Question] = {}
 
-def _question(s: Scene, application: str, form: str, found: tuple, text: int, prefix: bool) -> Question:
-    "The question with text number `text` of those that `_ways` counts"
-    names, slots, answer, facts = found
-    wordings, said, _ = _ways(form, names, s.sar, bool(slots) and slots.get('n') == 1, prefix)
-    text, i = divmod(text, len(wordings))
-    way = (text, ) if len(said) == 1 else divmod(text, said[1]) if said else ()
-    text, type = _fill(wordings[i], names, way)
-    if slots: text = text.format_map(slots)
-    if prefix: text = _prefix(form, s.closed) + text
-    return Question(text, answer, application, type, facts)
+def _question(s: Scene, application: str, form: str, found: tuple, text: tuple[str, str], prefix: bool) -> Question:
+    "The question of what a form found, in words of `Texts`"
+    _, slots, answer, facts = found
+    said, type = text
+    if slots: said = said.format_map(slots)
+    if prefix: said = _prefix(form, s.closed) + said
+    return _asked(said, answer, application, type, facts)
 
 def _draw(s: Scene, application: str, n: int, prefix: bool, seen: set[str]) -> list[Question]:
     "Up to `n` different questions of one application; `seen` holds the questions asked before"
@@ -1211,20 +1261,19 @@ def _draw(s: Scene, application: str, n: int, prefix: bool, seen: set[str]) -> l
         if not (found := form(s)):
             gone |= _BIT[form]; pool = _pool(application, has, gone)
             continue
-        slots = found[1]
-        text = int(r()*_ways(name, found[0], sar, bool(slots) and slots.get('n') == 1, prefix)[2])
-        key = None if prefix or type(found) is not Found else (found.number, name, text, sar)
-        if not (q := _ASKED.get(key)):
-            q = _question(s, application, name, found, text, prefix)
-            if key:
-                if len(_ASKED) >= 32_768: _ASKED.clear()
-                _ASKED[key] = q
+        names, slots = found[:2]
+        texts = _texts(name, names, sar, slots is not None and slots.get('n') == 1, prefix)
+        text = int(r()*texts.total)
+        if prefix or type(found) is not Found: q = _question(s, application, name, found, texts[text], prefix)
+        elif not (q := _ASKED.get(key := (found.number, name, text, sar))):
+            if len(_ASKED) >= 32_768: _ASKED.clear()
+            q = _ASKED[key] = _question(s, application, name, found, texts[text], prefix)
         if q.question in seen: continue
         seen.add(q.question); n -= 1
         new.append(q)
     return new
 
-# %% ../../nbs/17_questions.ipynb #9c30693e
+# %% ../../nbs/17_questions.ipynb #88d622a5
 def ask(record: Record,
         seed: int = 0,
         per_application: int | Mapping[str, int] = PER_IMAGE,     # at most so many of each application
@@ -1236,11 +1285,11 @@ def ask(record: Record,
     "`record` with questions appended; the same for the same record, seed and options"
     r = rng_for(seed, record.id, 'questions').random
     s = Scene(record, r, facts, tuple(shares.items()) if shares else ())
-    new, seen = [], {q.question for q in record.questions}
+    new, seen, same = [], {q.question for q in record.questions}, isinstance(per_application, int)
     for a in applications:
         if a not in _FUNCTIONS: raise ValueError(f'application {a!r} is unknown; use some of {APPLICATIONS}')
-        n = per_application if isinstance(per_application, int) else per_application.get(a, 0)
-        if n > 0: new.extend(_draw(s, a, n, prefix, seen))
+        n = per_application if same else per_application.get(a, 0)
+        if n > 0: new += _draw(s, a, n, prefix, seen)
     return copied(record, questions=record.questions + tuple(new))
 
 def ask_all(records: Iterable[Record], facts: Callable[[Record], Iterable[Fact]] | None = None, # e.g. of its mask
@@ -1302,16 +1351,18 @@ def balance(counts: Mapping, # from `tally`
                          question_only=None if text else _question_only(own)))
     return rows
 
-# %% ../../nbs/17_questions.ipynb #b0c3b5bd
+# %% ../../nbs/17_questions.ipynb #02743dc0
 def one_sided(counts: Mapping,       # from `tally`
               limit: float = .9,     # share of one answer
               least: int = 20,       # answers, below which nothing is said
              ) -> list[str]:
-    "A line for every application, and part of 'others', that one answer nearly always settles"
+    "A line for every application, and part of 'others', that one answer nearly always settles, or its yes and no"
     by, lines = defaultdict(Counter), []
     for (part, _, answer, _), n in counts.items():
         if part != 'image description': by[part][answer] += n
     for part in (p for p in (*APPLICATIONS, *OTHERS) if p in by):
-        (answer, k), n = by[part].most_common(1)[0], by[part].total()
-        if n >= least and k >= limit*n: lines.append(f"{part}: {k:,} of {n:,} answers are '{answer}'")
+        either = Counter({a: by[part][a] for a in ('yes', 'no')})
+        for answers, said in ((by[part], 'answers'), (either, 'yes/no answers')):
+            (answer, k), n = answers.most_common(1)[0], answers.total()
+            if n >= least and k >= limit*n: lines.append(f"{part}: {k:,} of {n:,} {said} are '{answer}'"); break
     return lines
