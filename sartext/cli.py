@@ -194,7 +194,7 @@ def _annotated(records, root: Path, annotated, images: Path, problems: Problems)
         else: problems.add(r.image, '', 'has no annotation', "annotate it; with on_error='skip' it is not held to any")
         yield r
 
-# %% ../nbs/62_cli.ipynb #6b81ad45
+# %% ../nbs/62_cli.ipynb #7eb85ba7
 def _records(route: str, images: Path, given: dict, out: Path, problems: Problems):
     "The records to narrate, and the folder their paths are below"
     from sartext.sources.boxes import read_boxes
@@ -232,6 +232,13 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
         done = narrate_pairs(records, None, seed, llm, read_facts, root, tally=tally, problems=problems)
     yield from ask_all(done, seed=seed) if questions else done
 
+def _balanced(records, problems: Problems):
+    "`records` as they come; after the last a note on every application that one answer, or yes or no, nearly always settles"
+    from sartext.narrate.questions import one_sided, tally
+    answers = Counter()
+    yield from tally(records, answers)
+    for line in one_sided(answers): problems.note(f'one-sided questions: {line}')
+
 # %% ../nbs/62_cli.ipynb #fc0d2055
 def _write(records, out: Path, root: Path, problems: Problems, given: str, report: Path | None = None, seed: int = 0):
     "Write `records` as they come, with their faults beside them, say how many there were, show some on a page"
@@ -254,7 +261,7 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str, repor
     from sartext.reproduce import captions_page
     print(f'page: {captions_page(out, report, seed=seed)}')
 
-# %% ../nbs/62_cli.ipynb #2bf12a69
+# %% ../nbs/62_cli.ipynb #af3c0984
 @app.command()
 def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
@@ -293,7 +300,7 @@ def narrate(
     records, root = _records(way, images, given, out, problems)
     told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
                  per_image=per_image, plans=plans.value)
-    _write(told, out, root, problems, str(annotations or masks or optical_captions), report, seed)
+    _write(_balanced(told, problems), out, root, problems, str(annotations or masks or optical_captions), report, seed)
     if server: print(tally)
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23

@@ -295,3 +295,18 @@ def test_catalogue_and_fetch(tmp_path):
     told = said_by('fetch', 'HRSID', cwd=tmp_path, code=1)
     assert 'licence' in told and 'must be fetched by hand' in told and 'https://' in told and not (tmp_path/'data').exists()
     assert 'HRSID' in said_by('fetch', 'HRSDI', cwd=tmp_path, code=1)
+
+def test_one_sided_questions_are_told(tmp_path):
+    "Where one answer settles an application the command says so; a set of several classes gets no such line"
+    (tmp_path/'sar').mkdir()
+    for kinds in (['ship'], ['ship', 'bridge', 'aircraft']):
+        boxes = [dict(id=i, image_id=i, category_id=i % len(kinds) + 1, bbox=[9 + 2*i, 9 + i, 20, 8]) for i in range(24)]
+        images = [dict(id=i, file_name=f'{i}.png', width=96, height=80) for i in range(24)]
+        for i in range(24): draw(tmp_path/'sar'/f'{i}.png', i)
+        (tmp_path/'b.json').write_text(json.dumps(dict(images=images, annotations=boxes, categories=[dict(id=i, name=k) for i, k in enumerate(kinds, 1)])))
+        run = sartext('narrate', '--images', 'sar', '--annotations', 'b.json', '--out', 'r.jsonl', '--questions', cwd=tmp_path)
+        lines = [line for line in run.stderr.splitlines() if 'one-sided' in line]
+        assert run.returncode == 0, run.stderr
+        told = "note: one-sided questions: object classification: 24 of 24 answers are 'ship'"
+        assert (told in lines) == (kinds == ['ship']), lines
+        assert not [line for line in lines if 'object identification' in line and kinds != ['ship']], lines

@@ -313,6 +313,8 @@ def test_a_chip_is_not_asked_for_places():
     "In an image cut around its one target that target is at the center: nothing to ask"
     chip = Record('c', 'c.png', 100, 100, labelled_classes=('ship', 'car'), boxes=(Box('ship', 40, 44, 20, 10),))
     assert not ask(chip, per_application=20, applications=('object positioning',)).questions
+    off = replace(chip, width=99, boxes=(Box('ship', 51, 44, 3, 10),))                        # wholly in the right half, and the target
+    assert not [q for i in range(9) for q in ask(off, seed=i, per_application=9, applications=('others',)).questions if 'half' in form_of(q)]
     wide = replace(chip, width=400, height=400, boxes=(Box('ship', 190, 194, 20, 10),))       # an open scene may have it there too
     assert ask(wide, per_application=20, applications=('object positioning',)).questions
 
@@ -324,3 +326,35 @@ def test_one_sided_applications_are_named():
     several = [drawn(i) for i in range(400)]; counts = Counter()
     for _ in tally(ask_all(several), counts): pass
     assert one_sided(counts) == []
+
+def test_ship_types_are_asked_for():
+    "One ship: in all; several: by region. The answer is the canonical type, its evidence a fact of the boxes or the region"
+    def ship(x, **about): return Box('ship', x, 40, 30, 12, attributes=about)
+    one = Record('one', 'o.png', 400, 300, labelled_classes=('ship',), boxes=(ship(20, type='Oil Tanker'),))
+    several = replace(one, id='several', boxes=(ship(20, type='Cargo'), ship(120, type='Tanker'), ship(220), ship(320, type='bridge')))
+    found = [(form_of(q), q) for r in (one, several) for i in range(40) for q in ask(r, seed=i, per_application=6).questions]
+    alone, regions = ([q for form, q in found if form == f] for f in ('type one', 'region type'))
+    assert {q.answer for q in alone} == {'tanker'} and {q.facts for q in alone} == {(Fact('count', 'tanker', 1),)} and set(alone[0].facts) <= {*box_facts(one)}
+    where = {'[20, 40, 30, 12]': 'cargo ship', '[120, 40, 30, 12]': 'tanker'}
+    assert {q.answer for q in regions} == {*where.values()}
+    for q in regions:
+        (f,) = q.facts
+        assert f.value in q.question and where[f.value] == q.answer == f.subject, q
+    plain = replace(one, boxes=(ship(20, length=90), ship(120, type='')))
+    assert not [q for i in range(20) for q in ask(plain, seed=i, per_application=6).questions if 'type' in form_of(q)]
+
+def test_types_of_opensarship(data):
+    from sartext.records import Problems
+    from sartext.sources.boxes import read_boxes
+    records = list(read_boxes(data/'opensarship', data/'opensarship', 'opensarship', Problems('skip')))
+    typed, answers = [r for r in records if 'type' in r.boxes[0].attributes], Counter()
+    for record in ask_all(typed, per_application=3, applications=('object classification',)):
+        told = [q for q in record.questions if form_of(q) == 'type one']
+        assert all({q.answer} == {nameable(_name(record.boxes[0].attributes['type'], None), None)} and q.facts[0] in box_facts(record) for q in told)
+        answers.update(q.answer for q in told)
+    assert answers.total() > 200 and answers['cargo ship'] > 50 and answers['tanker'] > 50 and len(answers) >= 6, answers
+
+def test_yes_that_is_always_true_is_named():
+    counts = Counter({('object positioning', 'Is there [ship]?', 'yes', 0): 30, ('object positioning', 'Where is the [ship]?', 'top', 0): 50,
+                      ('reasoning', 'Are all [ship]?', 'yes', 0): 30, ('reasoning', 'Are all [ship]?', 'no', 0): 20})
+    assert one_sided(counts) == ["object positioning: 30 of 30 yes/no answers are 'yes'"]

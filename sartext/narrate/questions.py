@@ -1105,12 +1105,12 @@ def _more_than(s): return _limit(s, 2, lambda c: range(c - 3, c), lambda c: rang
 def _fewer_than(s): return _limit(s, 2, lambda c: range(c + 1, c + 4), lambda c: range(c - 2, c + 1))
 def _exactly(s): return _limit(s, 1, lambda c: range(c, c + 1), lambda c: [c - 2, c - 1, c + 1, c + 2])
 
-# %% ../../nbs/17_questions.ipynb #27e5def0
+# %% ../../nbs/17_questions.ipynb #0bcb6806
 _OTHER_HALF = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
 
 def _halves(s, several: bool):
     names = [n for n in s.sure if (s.n[n] > 1) == several]
-    if not names: return None
+    if not names or _cut_out(s): return None
     same = s.by[name := s.pick(names)]
     held = [h for b in same for h in _half(b, s.record)]
     wanted = s.coin()
