@@ -358,11 +358,12 @@ def _rephrased(text: str) -> str:
         if needle in low: text = pattern.sub(by, text)
     return text
 
-# %% ../../nbs/12_checking.ipynb #52dd2bbe
+# %% ../../nbs/12_checking.ipynb #e7c2bb58
 _PLAIN = {**{c: (c, c) for c in '.,;:()'}, '!': ('.', '.'), '?': ('.', '?')}
 
 _LABEL = re.compile(r'(?<!\bthe )(?<!\bthis )(?<!\beach )\b(image|picture|figure|scene|chip|tile|patch|frame)'
-                    r'(?: no\.?| number| nr\.?| #)? ?\d+(?!\.?\d)(?= ?(?:$|[.,;:!?)]|(?:is|lies|shows?|has|contains|there|at|in)\b))', re.I)
+                    r'(?: no\.?| number| nr\.?| #)? ?\d+(?!\.?\d)(?= ?(?:$|[.,;:!?)]|'
+                    r'(?:is|lies|shows?|has|contains|there|at|in)\b))', re.I)
 
 def _words(text: str) -> list[str]:
     "Lower-case words and stops; lengths and shares become one word each"

@@ -107,31 +107,34 @@ def things(record: Record) -> list[Thing]:
         return Thing(name, cell(*b.center, width, height), size, length, wide, b, _axis(b), share, _type(b, name))
     return [one(name, b) for name, b in zip(names, record.boxes)]
 
-# %% ../../nbs/11_facts.ipynb #b0758f8e
+# %% ../../nbs/11_facts.ipynb #be91ee1a
 def _arrays(boxes: Iterable[Box]) -> np.ndarray:
     "Boxes as rows (left, top, right, bottom, longer side)"
     rows = [(b.x, b.y, b.x + b.w, b.y + b.h, max(b.w, b.h)) for b in boxes]
     return np.array(rows, float).reshape(-1, 5)
 
-def _is_close(one: np.ndarray,   # (5,) as `_arrays` gives
+def _is_close(one: np.ndarray,   # (5,) as `_arrays` gives; (m, 1, 5) for several
               many: np.ndarray,  # (n, 5)
               limit: float,      # (W+H)/8 of the picture, pixels
               reach: float = .5, # how much of both lengths together the gap may be
-             ) -> np.ndarray:    # (n,) bool
+             ) -> np.ndarray:    # (n,) bool; (m, n)
     "Which of `many` boxes lie close to `one`"
-    gap = np.maximum(np.maximum(many[:, :2] - one[2:4], one[:2] - many[:, 2:4]), 0)
-    lengths = np.minimum(many[:, 4] + one[4], 4*np.minimum(many[:, 4], one[4]))
-    return np.hypot(*gap.T) < np.minimum(limit, reach*lengths)
+    gap, long = np.maximum(np.maximum(many[:, :2] - one[..., 2:4], one[..., :2] - many[:, 2:4]), 0), one[..., 4]
+    lengths = np.minimum(many[:, 4] + long, 4*np.minimum(many[:, 4], long))
+    return np.hypot(gap[..., 0], gap[..., 1]) < np.minimum(limit, reach*lengths)
 
-# %% ../../nbs/11_facts.ipynb #abb69ad8
+# %% ../../nbs/11_facts.ipynb #62377d2d
+_FEW = 64          # boxes
+
 def _groups(rows: np.ndarray, limit: float, reach: float = .5) -> list[np.ndarray]:
     "Indices of the boxes that hang together, each group in rising order"
     left, groups = np.arange(len(rows)), []
+    close = _is_close(rows[:, None], rows, limit, reach) if len(rows) <= _FEW else None
     while len(left):
         todo, group, left = [left[0]], [], left[1:]
         while todo:
             group.append(i := todo.pop())
-            near = _is_close(rows[i], rows[left], limit, reach)
+            near = _is_close(rows[i], rows[left], limit, reach) if close is None else close[i, left]
             todo.extend(left[near]); left = left[~near]
         groups.append(np.sort(group))
     return groups
