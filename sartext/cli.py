@@ -194,7 +194,7 @@ def _annotated(records, root: Path, annotated, images: Path, problems: Problems)
         else: problems.add(r.image, '', 'has no annotation', "annotate it; with on_error='skip' it is not held to any")
         yield r
 
-# %% ../nbs/62_cli.ipynb #7eb85ba7
+# %% ../nbs/62_cli.ipynb #d0893352
 def _records(route: str, images: Path, given: dict, out: Path, problems: Problems):
     "The records to narrate, and the folder their paths are below"
     from sartext.sources.boxes import read_boxes
@@ -233,10 +233,9 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
     yield from ask_all(done, seed=seed) if questions else done
 
 def _balanced(records, problems: Problems):
-    "`records` as they come; after the last a note on every application that one answer, or yes or no, nearly always settles"
+    "`records` as they come; after the last a note on every application that one answer nearly always settles"
     from sartext.narrate.questions import one_sided, tally
-    answers = Counter()
-    yield from tally(records, answers)
+    yield from tally(records, answers := Counter())
     for line in one_sided(answers): problems.note(f'one-sided questions: {line}')
 
 # %% ../nbs/62_cli.ipynb #fc0d2055
