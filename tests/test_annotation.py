@@ -503,3 +503,8 @@ def test_no_set_phrase_is_misused():
     assert not any(re.search(r'[Oo]f the \w+ (?:very small|tiny)|in all, all', t) for t in three) and any('Of the three ' in t for t in three)
     vv = Sar(sensor='Sentinel-1', band='C', polarisations=('VV',))
     assert any('in VV polarization' in t for s in range(9) for t, _ in told(Box('ship', 100, 100, 30, 12), sar=vv, seed=s))
+
+def test_two_are_close_to_each_other_not_both():
+    boxes = [Box('ship', 85, 100, 12, 8), Box('ship', 101, 100, 12, 8)]
+    texts = [t for p in ('seen', 'held-out') for s in range(9) for t, _ in told(*boxes, plans=p, seed=s)]
+    assert any('each other' in t for t in texts) and not any(re.search(r'\bboth are \w+(?: \w+)? each other', t, re.I) for t in texts)

@@ -151,7 +151,7 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #4178f51c
+# %% ../../nbs/13_annotation.ipynb #cb7f2b6f
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
@@ -168,7 +168,7 @@ Counting the {none_nouns} in the {picture} gives zero.
 c-h-of
 The only {only} in the {picture} lies {at}{and_is}.
 {Of_all}.
-With {some} in the {picture}, {where}.
+{Some} lie in the {picture}{spots}.
 The {picture} is free of {none_nouns}.
 
 c-h-holds
@@ -682,7 +682,7 @@ def _with_other(d: Draft, f: Fact, they: str) -> str:
     if d.count[f.object] > 1 and f.number == n > 1: return f'each of the {noun} is {end}'
     return f"{they} {_be_n(f.number)} {'' if d.count[f.object] == 1 or f.number == 1 else 'each '}{end}"
 
-# %% ../../nbs/13_annotation.ipynb #5c163c63
+# %% ../../nbs/13_annotation.ipynb #efb12690
 def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -> str:
     "One relation in words"
     n, kinds = d.count[f.subject], d.case == 'kinds'
@@ -695,6 +695,7 @@ def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -
         return f"{they} {RELATIONS['group'][d.column]} a {f.value}{' ' + d.at(f.where) if f.where else ''}"
     if f.value in ('spread', 'dense', 'sparse'):
         return f"{they} are {RELATIONS[f.value][d.column]}{f' the {d.picture}' if f.value == 'spread' else ''}"
+    if they == 'both' and (f.number, f.object) in ((2, None), (2, f.subject)): they = 'the two'    # not 'both … each other'
     if f.value == 'parallel': return f"{they} lie parallel to {'each other' if f.number == 2 else 'one another'}"
     if (f.value, f.object) == ('crossing', f.subject):
         return f"{they} cross {'each other' if n == 2 else 'one another'}"
@@ -784,7 +785,7 @@ def _frame(d: Draft) -> str:
         text += (f' in {and_list(pols)} polarization' if pols else '') + (spacing or '')
     return d.say(text, 'metadata', *told)
 
-# %% ../../nbs/13_annotation.ipynb #52677f42
+# %% ../../nbs/13_annotation.ipynb #439c55e3
 SLOTS: dict[str, Callable[[Draft], str]] = {
     'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'only': _only, 'and_is': _and_is, 'be': _be, 'of_all': _of_all,
     'none': _nothing('no'), 'none_nouns': _nothing('and'), 'a_none': _nothing('or', 'a'),
@@ -819,7 +820,7 @@ def compose(
     scene = tuple(f for f in measured if f.kind != 'size') if plan.kind == 'complex' else ()
     d = Draft(plan, facts + axes, metadata_facts(record), rng, record.modality == 'sar', scene)
     sentences = [s for t in getattr(plan, d.case) if (s := _fill(t, d))]
-    if len(sentences) > 3: d.whole = False                                  # 'they form a row; all five stand out'
+    if len(sentences) > 3 and re.search(r'\bthey\b', sentences[-1], re.I): d.whole = False # not 'they …; they …'
     if setting := scene and _setting(d):
         if len(sentences) < 4: sentences.append(setting[0].upper() + setting[1:] + '.')
         else: sentences[-1] = f'{sentences[-1][:-1]}; {setting}.'

@@ -311,7 +311,7 @@ def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
     return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
                  f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #f51707ac
+# %% ../../nbs/14_segmentation.ipynb #e9de5798
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -350,7 +350,8 @@ def _rest(d: MaskDraft) -> str:
     items += _smaller(d, bare, [d.covers[0], *much, *placed])
     more = len(d.covers) - 1 - len(names)
     comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
-    mark = ';' if any(',' in i for i in items[:-1]) else ',' if comma else ''
+    apart = [',' in re.sub(r', \w+ in each corner$', '', i) for i in items]
+    mark = ';' if any(apart[:-1]) else ',' if comma or any(',' in i for i in items[:-1]) else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
