@@ -264,7 +264,7 @@ def test_covers_are_told_in_plain_words():
     corners = [Fact('position', 'cropland', c, 1) for c in ('top left', 'top right', 'bottom left', 'bottom right')]
     base = (share('water', 50), share('cropland', 29), share('grassland', 21), Fact('proportion', 'water', 'largest'))
     text = covers('m-shows', *base, Fact('relation', 'cropland', 'patches', 4), *corners)
-    assert 'one in each corner' in text and 'more water than anything else' in text and 'a good share of grass' in text and 'some' not in text, text
+    assert 'one in each corner' in text and 'more water than anything else' in text and 'a good share of grass, and four ' in text and 'some' not in text, text
     crossing = covers('m-shows', *base, Fact('relation', 'cropland', 'crossing', where='bottom to right'))
     assert 'from the bottom to the right' in crossing, crossing
     assert 'holds water on 97 percent of its area; 3 percent is unlabelled' in covers('m-h-holds', share('water', 97), share('unlabelled', 3))

@@ -225,19 +225,27 @@ def plans_of(kind: str,            # 'concise' or 'complex'
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
     return tuple(p for p in table.values() if p.kind == kind and p.held_out in wanted[plans])
 
-# %% ../../nbs/13_annotation.ipynb #e5714e33
+# %% ../../nbs/13_annotation.ipynb #c9d07f73
 PICTURES = {(True, False): ('picture', 'image', 'SAR image', 'radar image'), (False, False): ('picture', 'image'),
             (True, True): ('frame', 'radar scene', 'radar frame'), (False, True): ('frame', 'view')} # (SAR?, held out?)
 STYLES = {False: ('at', 'part', 'upper'), True: ('toward', 'area')}                   # held out?
 
 def _calls(name: str, count: int, kinds: list[Fact]) -> tuple[tuple[str, ...], list[Fact]]:
-    "Words for `name`, the likelier ones repeated: the kind that all of it are where that is known, 'T-72 tank' for T-72"
+    "Words for `name`, the likelier ones repeated: the kind that all of it are where known, 'T-72 tank' for T-72"
     known = [f for f in kinds if name in ancestors(f.subject) and f.value == count]
     name = known[0].subject if known else name
     more = NOUNS[name].synonyms if name in NOUNS else ()
     return (*more, *more, name) if re.search(r'\d', name) and more else (spoken(name), spoken(name), *more), known
 
-# %% ../../nbs/13_annotation.ipynb #3a3ff5d7
+def _nouns(count: dict[str, int], kinds: list[Fact], rng: random.Random) -> tuple[dict[str, str], list[Fact]]:
+    "A word for each name and the facts these words tell; designations all bare or none: 'a T-62 and a 2S1'"
+    calls = {n: _calls(n, k, kinds) for n, k in count.items()}
+    nouns = {n: rng.choice(words) for n, (words, _) in calls.items()}
+    typed = [n for n, (words, _) in calls.items() if re.search(r'\d', n) and len(words) > 1]
+    if any(nouns[n] == n for n in typed): nouns |= {n: n for n in typed}
+    return nouns, [f for _, known in calls.values() for f in known]
+
+# %% ../../nbs/13_annotation.ipynb #da488ff9
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -260,11 +268,7 @@ class Draft:
         self.sizes = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}
         self.placed = False                                                    # whether sizes were told place by place
         self.whole = True                                                      # whether the last clause spoke of all
-        calls = {n: _calls(n, self.count[n], self.kinds) for n in self.names}
-        self.nouns = {n: self.rng.choice(words) for n, (words, _) in calls.items()}
-        typed = [n for n, (words, _) in calls.items() if re.search(r'\d', n) and len(words) > 1]
-        if any(self.nouns[n] == n for n in typed): self.nouns |= {n: n for n in typed}     # one style a caption
-        for _, known in calls.values(): self.said += known
+        self.nouns, known = _nouns({n: self.count[n] for n in self.names}, self.kinds, self.rng); self.said += known
         self.case = ('none', 'one', 'many')[min(2, sum(self.count.values()))] if len(self.names) < 2 else 'kinds'
     def of(self, kind: str, subject: str | None = None) -> list[Fact]:
         "The facts of a kind, of one subject"
@@ -427,7 +431,7 @@ def _spots(d: Draft, link: str = ': ') -> str:
     "Places with what links them to the inventory: a comma where one place holds all, else `link`"
     return (', ' if len({f.value for f in d.of('position')}) == 1 else link) + _places(d)
 
-# %% ../../nbs/13_annotation.ipynb #019a36ff
+# %% ../../nbs/13_annotation.ipynb #7c344933
 def _lie(d: Draft, n: int) -> str: return 'lies' if n == 1 else 'lie'
 
 def _where(d: Draft) -> str:
@@ -441,7 +445,8 @@ def _where(d: Draft) -> str:
         alone = n == 1 and singles.pop(cells[0][0], ())
         who = and_list(alone) if kinds and alone else 'it'
         edge = _edge(d, name) if d.case == 'one' else ''
-        if n == 1: clauses += [f"{who} {_lie(d, len(alone))} {d.at(cells[0][0])}{edge and ', ' + edge}"] if alone else []
+        if n == 1:
+            if alone: clauses.append(f"{who} {_lie(d, len(alone))} {d.at(cells[0][0])}{edge and ', ' + edge}")
         elif len(cells) == 1 and not rest:
             clauses.append(f"{_together(n, d.noun(name, n) if kinds else '')} lie {d.at(cells[0][0])}")
         else: clauses.append(_series(d, cells, rest, lambda m: f'{number_word(m)}{of} {_lie(d, m)}'))
@@ -507,9 +512,9 @@ def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
         return f'{_all(d)} lie in {frame}' if len(d.said) > before else ''
     return slot
 
-# %% ../../nbs/13_annotation.ipynb #9569b2af
+# %% ../../nbs/13_annotation.ipynb #ab0ce00c
 RELATIONS = {'close to': ('close to', 'close to', 'near'), 'nearby': ('close by', 'not far off', 'nearby'),
-             'group': ('form', 'make up', 'are arranged in'),                                # the last of each: held out
+             'group': ('form', 'make up', 'are arranged in'),                        # the last of each: held out
              'spread': ('spread over', 'distributed over', 'scattered across'),
              'dense': ('close together', 'close to one another', 'crowded together'),
              'sparse': ('widely spaced', 'far apart', 'set far from one another')}
@@ -539,7 +544,7 @@ def _by_number(d: Draft, name: str, words: dict, of: str = '') -> str:
     if not found or words is not EXTENTS and sum(f.number for f in found) < n: return ''
     def item(i, f):
         start, (verb, *rest) = f' of the {of}' if of and not i else '', d.word(f.value).split()
-        same = i and rest and d.word(found[0].value).split()[0] == verb and verb != 'very'   # 'two oriented … and one …'
+        same = i and rest and d.word(found[0].value).split()[0] == verb and verb != 'very'  # 'two oriented …, one …'
         word = ' '.join(rest) if same else f'{_be_n(f.number)} {d.word(f.value)}'
         return f'{_together(n, of)} {word}' if f.number == n else f'{number_word(f.number)}{start} {word}'
     return d.say(and_list([item(i, f) for i, f in enumerate(found)]), 'size:number', *found)
@@ -682,7 +687,7 @@ def _with_other(d: Draft, f: Fact, they: str) -> str:
     if d.count[f.object] > 1 and f.number == n > 1: return f'each of the {noun} is {end}'
     return f"{they} {_be_n(f.number)} {'' if d.count[f.object] == 1 or f.number == 1 else 'each '}{end}"
 
-# %% ../../nbs/13_annotation.ipynb #efb12690
+# %% ../../nbs/13_annotation.ipynb #06981e86
 def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -> str:
     "One relation in words"
     n, kinds = d.count[f.subject], d.case == 'kinds'
@@ -695,7 +700,7 @@ def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -
         return f"{they} {RELATIONS['group'][d.column]} a {f.value}{' ' + d.at(f.where) if f.where else ''}"
     if f.value in ('spread', 'dense', 'sparse'):
         return f"{they} are {RELATIONS[f.value][d.column]}{f' the {d.picture}' if f.value == 'spread' else ''}"
-    if they == 'both' and (f.number, f.object) in ((2, None), (2, f.subject)): they = 'the two'    # not 'both … each other'
+    if they == 'both' and f.object in (None, f.subject): they = 'the two'   # not 'both … each other'
     if f.value == 'parallel': return f"{they} lie parallel to {'each other' if f.number == 2 else 'one another'}"
     if (f.value, f.object) == ('crossing', f.subject):
         return f"{they} cross {'each other' if n == 2 else 'one another'}"
@@ -785,9 +790,10 @@ def _frame(d: Draft) -> str:
         text += (f' in {and_list(pols)} polarization' if pols else '') + (spacing or '')
     return d.say(text, 'metadata', *told)
 
-# %% ../../nbs/13_annotation.ipynb #439c55e3
+# %% ../../nbs/13_annotation.ipynb #a5fab6be
 SLOTS: dict[str, Callable[[Draft], str]] = {
-    'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'only': _only, 'and_is': _and_is, 'be': _be, 'of_all': _of_all,
+    'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'only': _only, 'and_is': _and_is, 'be': _be,
+    'of_all': _of_all,
     'none': _nothing('no'), 'none_nouns': _nothing('and'), 'a_none': _nothing('or', 'a'),
     'noun': lambda d: d.noun(d.names[0], 1), 'nouns': lambda d: d.noun(d.names[0], 2),
     'at': _at, 'at_of': lambda d: _at(d, True), 'places': _places, 'spots': _spots,

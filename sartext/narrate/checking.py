@@ -312,7 +312,7 @@ def _spelled_out(m: re.Match) -> str:
     more = re.sub(rf'(and|,) ([\w-]+) (?={_TURNS})', rf'\1 \2 are {m[2]} ', m[4])
     return f'{m[1]} {m[2]} {m[3]}{more}'
 
-# %% ../../nbs/12_checking.ipynb #4bd7a977
+# %% ../../nbs/12_checking.ipynb #2cbb86a2
 def _patterns(rows): return tuple((needle, re.compile(a, re.I), b) for needle, a, b in rows)
 
 _OURS = _patterns((     # what must be there, pattern, by what: how our own captions say it
@@ -320,8 +320,8 @@ _OURS = _patterns((     # what must be there, pattern, by what: how our own capt
     ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))',
      'land area covers '),
     (' than anything else', r'\bmore ([\w -]+?) than anything else\b', r'\1 above all'),
-    ('in each corner', r'\b(\w+) in each corner\b', r'\1 in the upper left, \1 in the upper right, \1 in the lower left '
-     r'and \1 in the lower right'),
+    ('in each corner', r'\b(\w+) in each corner\b',
+     r'\1 in the upper left, \1 in the upper right, \1 in the lower left and \1 in the lower right'),
     (' and ', _ALIKE, _spelled_out),
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),

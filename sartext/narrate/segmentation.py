@@ -222,7 +222,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #33bd5100
+# %% ../../nbs/14_segmentation.ipynb #7d7a5327
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -253,7 +253,7 @@ def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
     if len(cells) == 1: return f"{'both' if n == 2 else 'all'} {d.at(cells[0][0])}"
     if n == 2: return f'one {d.at(cells[0][0])} and the other {d.at(cells[1][0])}'
     corners = {c for c in CELLS if ' ' in c}
-    if {c for c, _ in cells} == corners and n % 4 == 0 and cells[0][1] == n//4: return f'{number_word(n//4)} in each corner'
+    if {c for c, _ in cells} == corners and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
     return and_list([f'{number_word(k)} {d.at(c)}' for c, k in cells])
 
 def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
@@ -311,7 +311,7 @@ def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
     return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
                  f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #e9de5798
+# %% ../../nbs/14_segmentation.ipynb #722b1c66
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -349,13 +349,14 @@ def _rest(d: MaskDraft) -> str:
     items += sorted((_told_at_once(d, g) for g in _by_place(d, placed)), key=lambda i: ',' in i)  # commas come last
     items += _smaller(d, bare, [d.covers[0], *much, *placed])
     more = len(d.covers) - 1 - len(names)
-    comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
+    several = items if len(items) > 2 else items[:-1]
+    comma = len(items) > 1 and (len(bare) > 1 or much or any(',' in i for i in several))
     apart = [',' in re.sub(r', \w+ in each corner$', '', i) for i in items]
-    mark = ';' if any(apart[:-1]) else ',' if comma or any(',' in i for i in items[:-1]) else ''
+    mark = ';' if any(apart[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
-# %% ../../nbs/14_segmentation.ipynb #d9742bf5
+# %% ../../nbs/14_segmentation.ipynb #1e442bd8
 def _neighbour(d: MaskDraft) -> str:
     "What the largest cover that has something to say borders on or is surrounded by"
     if len(d.covers) < 3: return ''
@@ -375,6 +376,7 @@ def _borders(d: MaskDraft) -> str:
     told = _neighbour(d) if d.objects else ''
     return told and f'; {told}'
 
+# %% ../../nbs/14_segmentation.ipynb #808d0983
 def _where(d: MaskDraft) -> str:
     "Clauses on places and shapes, at most three"
     clauses = []
@@ -385,7 +387,7 @@ def _where(d: MaskDraft) -> str:
         if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
     return '; '.join(clauses) + (_borders(d) if clauses else _borders(d)[2:])
 
-# %% ../../nbs/14_segmentation.ipynb #336b682b
+# %% ../../nbs/14_segmentation.ipynb #75039352
 def _object_at(d: MaskDraft, name: str) -> str:
     "'at the top left': the place of the only patch of what has no boxes"
     patches, at = d.find('relation', name, 'patches'), _cells_of(d, name)
@@ -413,7 +415,8 @@ def _seen(d: MaskDraft) -> str:
     single = told[0].startswith(('a ', 'an '))
     column = 1 if told[0] == plural(bare[0]) and not d.column else d.column             # no 'there are ships'
     be = 'is' if single and (len(told) == 1 or not column) else 'are'                   # 'there is a ship and a bridge'
-    said = (f'there {be} {and_list(told)}', f'{and_list(told)} {be} visible', f'{and_list(told)} can be made out')[column]
+    listed = and_list(told)
+    said = (f'there {be} {listed}', f'{listed} {be} visible', f'{listed} can be made out')[column]
     return f'{said}, and {later}' if later else said
 
 def _things(d: MaskDraft) -> str:
