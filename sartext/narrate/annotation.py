@@ -245,7 +245,7 @@ def _nouns(count: dict[str, int], kinds: list[Fact], rng: random.Random) -> tupl
     if any(nouns[n] == n for n in typed): nouns |= {n: n for n in typed}
     return nouns, [f for _, known in calls.values() for f in known]
 
-# %% ../../nbs/13_annotation.ipynb #da488ff9
+# %% ../../nbs/13_annotation.ipynb #d3faccbe
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -285,9 +285,6 @@ class Draft:
         if value in AXES: return f'{ALIGNED[self.column]} {AXES[value]}'
         return self.sizes.get(value) or EXTENTS[value][self.column]
     def at(self, where: str) -> str: return place(where, self.style)           # the cell in the chosen style
-    def they(self, n: int) -> str:
-        "'it', 'they', and where the last clause spoke of some of them only 'both', 'all seven'"
-        return 'it' if n == 1 else 'they' if self.whole else _together(n)
 
 # %% ../../nbs/13_annotation.ipynb #2cc77258
 def _same_size(d: Draft) -> Fact | None:
@@ -385,10 +382,14 @@ def _series(d: Draft, cells: list[tuple[str, int]], rest: int, first: Callable[[
     if rest: items.append(d.say(f'the other {number_word(rest)} elsewhere', 'position:elsewhere'))
     return _joined(items)
 
-# %% ../../nbs/13_annotation.ipynb #a8765109
+# %% ../../nbs/13_annotation.ipynb #0764ed11
 def _together(n: int, noun: str = '') -> str:
     "'both', 'all three', 'all three ships'"
     return ('both' if n == 2 else f'all {number_word(n)}') + (f' {noun}' if noun else '')
+
+def _they(d: Draft, n: int) -> str:
+    "'it', 'they', and where the last clause spoke of some of them only 'both', 'all seven'"
+    return 'it' if n == 1 else 'they' if d.whole else _together(n)
 
 def _at(d: Draft, of: bool = False) -> str:
     "The place of the only object"
@@ -687,14 +688,14 @@ def _with_other(d: Draft, f: Fact, they: str) -> str:
     if d.count[f.object] > 1 and f.number == n > 1: return f'each of the {noun} is {end}'
     return f"{they} {_be_n(f.number)} {'' if d.count[f.object] == 1 or f.number == 1 else 'each '}{end}"
 
-# %% ../../nbs/13_annotation.ipynb #06981e86
+# %% ../../nbs/13_annotation.ipynb #c1302f2a
 def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -> str:
     "One relation in words"
     n, kinds = d.count[f.subject], d.case == 'kinds'
     noun = d.noun(f.subject, n)
     they = number_word(f.number) + (f' of the {noun}' if kinds else ' of them')
     if again: they = f"another {number_word(f.number)}{f' of the {noun}' if kinds else ''}"
-    elif f.number == n: they = 'they' if they_again else f'the {noun}' if kinds else d.they(n)
+    elif f.number == n: they = 'they' if they_again else f'the {noun}' if kinds else _they(d, n)
     d.whole = f.number == n
     if f.value in ('row', 'cluster'):
         return f"{they} {RELATIONS['group'][d.column]} a {f.value}{' ' + d.at(f.where) if f.where else ''}"
@@ -727,7 +728,7 @@ def _relation(d: Draft) -> str:
     text = '; '.join(_related(d, f, again and i == 1, they and i == 1) for i, f in enumerate(told))
     return d.say(text, 'relation', *told) if told else ''
 
-# %% ../../nbs/13_annotation.ipynb #138acd32
+# %% ../../nbs/13_annotation.ipynb #b972dac2
 def _ground(d: Draft) -> str:
     "'background that looks dark and fine-grained', '' if it was not measured"
     found = [f for f in d.scene if (f.kind, f.subject) == ('scattering', 'background')]
@@ -746,7 +747,7 @@ def _standing(d: Draft) -> str:
                   key=lambda f: -f.number)
     if d.case not in ('one', 'many') or len(mine) not in (1, 2) or sum(f.number for f in mine) != n:
         return f'the {d.picture} has {against}' if ground else ''
-    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, f"{d.they(n)} {'stands' if n == 1 else 'stand'}"
+    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, f"{_they(d, n)} {'stands' if n == 1 else 'stand'}"
     if not rest: return f'{they} out {CONTRASTS[first.value]} against {against}'
     one = f"{number_word(first.number)} {'stands' if first.number == 1 else 'stand'} out {CONTRASTS[first.value]}"
     return f'{one} and {number_word(rest[0].number)} {CONTRASTS[rest[0].value]} against {against}'

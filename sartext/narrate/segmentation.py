@@ -165,7 +165,7 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #9bfe07f3
+# %% ../../nbs/14_segmentation.ipynb #8100827b
 _NAMED = 4
 
 def _words(name: str) -> Cover:
@@ -173,6 +173,13 @@ def _words(name: str) -> Cover:
     return Cover(f'{name} area', (name, plural(name))) if name in NOUNS else cover_words(name)
 
 def _verb(name: str, one: str, many: str) -> str: return many if _words(name).plural else one
+
+def _a(words: str) -> str: return f'{article(words)} {words}'
+
+def _from(sides: str) -> str:
+    "'from left to right', 'from the bottom to the right'"
+    straight = sides in ('left to right', 'top to bottom')
+    return f'from {sides}' if straight else 'from the ' + sides.replace(' to ', ' to the ')
 
 def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
     "The covers told with their share, and those only named"
@@ -222,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #7d7a5327
+# %% ../../nbs/14_segmentation.ipynb #67880665
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -233,8 +240,6 @@ MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'ri
         'bottom left': ('in the lower left', 'in the lower left part', 'toward the lower left corner'),
         'bottom right': ('in the lower right', 'in the lower right part', 'toward the lower right corner'),
         'throughout': ('in all parts', 'in every part', 'everywhere')}                     # the last of each: held out
-
-def _a(words: str) -> str: return f'{article(words)} {words}'
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
@@ -252,17 +257,15 @@ def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
     n = sum(k for _, k in cells)
     if len(cells) == 1: return f"{'both' if n == 2 else 'all'} {d.at(cells[0][0])}"
     if n == 2: return f'one {d.at(cells[0][0])} and the other {d.at(cells[1][0])}'
-    corners = {c for c in CELLS if ' ' in c}
-    if {c for c, _ in cells} == corners and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
+    corners = {c for c, _ in cells} == {c for c in CELLS if ' ' in c}
+    if corners and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
     return and_list([f'{number_word(k)} {d.at(c)}' for c, k in cells])
 
 def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     "Kind of the most telling fact on the shape or place of a cover ('' if none), its words, the facts"
     w, at = _words(name), _cells_of(d, name)
     patches, placed = d.find('relation', name, 'patches'), tuple(f for f in d.of('position', name) if f.number)
-    if f := d.find('relation', name, 'crossing'):
-        sides = f.where if f.where in ('left to right', 'top to bottom') else f.where.replace(' to ', ' to the ')
-        return 'crossing', f"from {'the '*(sides != f.where)}{sides}", (f,)
+    if f := d.find('relation', name, 'crossing'): return 'crossing', _from(f.where), (f,)
     if f := d.find('relation', name, 'elongated'):
         return 'long', 'from the ' + ' to the '.join(TIPS[c] for c in f.where.split(' to ')), (f,)
     if placed and patches:
