@@ -382,14 +382,10 @@ def _series(d: Draft, cells: list[tuple[str, int]], rest: int, first: Callable[[
     if rest: items.append(d.say(f'the other {number_word(rest)} elsewhere', 'position:elsewhere'))
     return _joined(items)
 
-# %% ../../nbs/13_annotation.ipynb #0764ed11
+# %% ../../nbs/13_annotation.ipynb #a8765109
 def _together(n: int, noun: str = '') -> str:
     "'both', 'all three', 'all three ships'"
     return ('both' if n == 2 else f'all {number_word(n)}') + (f' {noun}' if noun else '')
-
-def _they(d: Draft, n: int) -> str:
-    "'it', 'they', and where the last clause spoke of some of them only 'both', 'all seven'"
-    return 'it' if n == 1 else 'they' if d.whole else _together(n)
 
 def _at(d: Draft, of: bool = False) -> str:
     "The place of the only object"
@@ -431,6 +427,11 @@ def _places(d: Draft) -> str:
 def _spots(d: Draft, link: str = ': ') -> str:
     "Places with what links them to the inventory: a comma where one place holds all, else `link`"
     return (', ' if len({f.value for f in d.of('position')}) == 1 else link) + _places(d)
+
+# %% ../../nbs/13_annotation.ipynb #dd6af03b
+def _they(d: Draft, n: int) -> str:
+    "'it', 'they', and where the last clause spoke of some of them only 'both', 'all seven'"
+    return 'it' if n == 1 else 'they' if d.whole else _together(n)
 
 # %% ../../nbs/13_annotation.ipynb #7c344933
 def _lie(d: Draft, n: int) -> str: return 'lies' if n == 1 else 'lie'
@@ -728,7 +729,7 @@ def _relation(d: Draft) -> str:
     text = '; '.join(_related(d, f, again and i == 1, they and i == 1) for i, f in enumerate(told))
     return d.say(text, 'relation', *told) if told else ''
 
-# %% ../../nbs/13_annotation.ipynb #b972dac2
+# %% ../../nbs/13_annotation.ipynb #cbff59ce
 def _ground(d: Draft) -> str:
     "'background that looks dark and fine-grained', '' if it was not measured"
     found = [f for f in d.scene if (f.kind, f.subject) == ('scattering', 'background')]
@@ -747,7 +748,7 @@ def _standing(d: Draft) -> str:
                   key=lambda f: -f.number)
     if d.case not in ('one', 'many') or len(mine) not in (1, 2) or sum(f.number for f in mine) != n:
         return f'the {d.picture} has {against}' if ground else ''
-    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, f"{_they(d, n)} {'stands' if n == 1 else 'stand'}"
+    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, f"{_they(d, n)} stand{'s' if n == 1 else ''}"
     if not rest: return f'{they} out {CONTRASTS[first.value]} against {against}'
     one = f"{number_word(first.number)} {'stands' if first.number == 1 else 'stand'} out {CONTRASTS[first.value]}"
     return f'{one} and {number_word(rest[0].number)} {CONTRASTS[rest[0].value]} against {against}'

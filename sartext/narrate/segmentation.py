@@ -165,8 +165,8 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #8100827b
-_NAMED = 4
+# %% ../../nbs/14_segmentation.ipynb #771145c4
+_NAMED, _CORNERS = 4, {c for c in CELLS if ' ' in c}
 
 def _words(name: str) -> Cover:
     "How a class is spoken of as ground: '3 percent harbor area', however many there are"
@@ -229,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #67880665
+# %% ../../nbs/14_segmentation.ipynb #ebbc0438
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -257,8 +257,7 @@ def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
     n = sum(k for _, k in cells)
     if len(cells) == 1: return f"{'both' if n == 2 else 'all'} {d.at(cells[0][0])}"
     if n == 2: return f'one {d.at(cells[0][0])} and the other {d.at(cells[1][0])}'
-    corners = {c for c, _ in cells} == {c for c in CELLS if ' ' in c}
-    if corners and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
+    if {c for c, _ in cells} == _CORNERS and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
     return and_list([f'{number_word(k)} {d.at(c)}' for c, k in cells])
 
 def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
