@@ -265,3 +265,12 @@ def test_no_recall_where_nothing_was_said():
 def test_the_number_of_an_image_is_no_count(text, counts):
     facts = read_facts(text)
     assert [f.value for f in facts if f.kind == 'count'] == counts and {f.number for f in facts} <= {None, *counts}, facts
+
+@pytest.mark.parametrize('short, long', [
+    ('There are four ships. Two are oriented from top to bottom, one from left to right and one from lower left to upper right.',
+     'There are four ships. Two are oriented from top to bottom, one is oriented from left to right and one is oriented from lower left to upper right.'),
+    ('Four patches of trees, one in each corner.', 'Four patches of trees, one at the top left, one at the top right, one at the bottom left and one at the bottom right.'),
+    ('The picture shows more cropland than anything else.', 'The picture shows cropland above all.'),
+    ('A river crosses the picture from the bottom to the right.', 'A river crosses the picture from bottom to right.')])
+def test_short_wordings_say_what_long_ones_do(short, long):
+    assert set(read_facts(short)) == set(read_facts(long)) != set()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sartext.narrate.annotation import narrate
 from sartext.narrate.facts import box_facts, metadata_facts
-from sartext.narrate.measuring import is_measured, measurer, picture_facts
+from sartext.narrate.measuring import is_measured, measurer, picture_facts, side
 from sartext.narrate.words import AXES, forbidden
 from sartext.records import Box, Fact, Record
 
@@ -137,3 +137,8 @@ def test_half_the_picture_is_no_corner():
     a = sea(); y, x = np.mgrid[:240, :320]; on = x/320 + y/240 < 1; a[on] = sea(140, seed=1)[on]
     facts = measured(a)
     assert Fact('presence', 'bright area', True) in facts and not any((f.kind, f.subject) == ('position', 'bright area') for f in facts)
+
+def test_a_side_is_held_by_what_lies_along_it():
+    "A band across the picture that ends on a part of the right side does not lie along it"
+    area = np.zeros((24, 24), bool); area[6:15, 10:] = True
+    assert side(area) is None and side(np.where(np.arange(24) > 18, True, False)*np.ones((24, 1), bool)) == 'right'

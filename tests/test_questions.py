@@ -194,7 +194,7 @@ def test_spacing_limits_what_is_asked():
     text = ' '.join(q.question + q.answer for q in ask(far, per_application=12).questions)
     assert 'ship' in text and not re.search(r'\b(car|vehicle)', text)
     exact = Record('t', 't.png', 128, 128, sar=Sar(pixel_spacing=(.3, .3)), boxes=(Box('T72', 50, 50, 30, 15),))
-    assert 'T72' in {q.answer for q in ask(exact, per_application=9).questions}
+    assert 'T-72' in {q.answer for q in ask(exact, per_application=9).questions}
 
 @pytest.mark.parametrize('name', ['storage-tank', '2S1', '船', 'a{b}[c]', '{n}', 'Fähre', "d'Arc's", 'x'*300, '%s', '7'])
 def test_odd_names(name):

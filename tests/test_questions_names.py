@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from sartext.narrate.facts import mask_facts
-from sartext.narrate.questions import APPLICATIONS, FORMS, abstract, ask
+from sartext.narrate.questions import APPLICATIONS, FORMS, _kin, abstract, ask
 from sartext.narrate.words import COVER_WORDS, COVERS, table_text
 from sartext.records import Box, Fact, Record, rng_for
 
@@ -169,3 +169,6 @@ def test_questions_are_shared_and_the_same_again():
     for r in records: questions._ASKED.clear(); fresh.append(ask(r, per_application=4))
     assert fresh == [ask(r, per_application=4) for r in records] == [ask(r, per_application=4) for r in records]
     assert len(questions._ASKED) <= 32_768
+
+@pytest.mark.parametrize('one, other', [('ZIL131', 'truck'), ('T62', 'battle tank'), ('ZSU234', 'armored vehicle'), ('BTR_70', 'armored vehicle')])
+def test_designations_have_kin(one, other): assert _kin(one, other)

@@ -276,3 +276,7 @@ def test_faults_are_named(tmp_path):
     with pytest.raises(ValueError, match='names no image'): captioner_of({'': 'A port.'})
     (tmp_path/'rules.txt').write_text('[classes]\nA = a\n[colour]\nroof :: red => \\9\n')
     with pytest.raises(BadInput, match=r'rules\.txt, line 4'): read_rules(str(tmp_path/'rules.txt'))
+
+def test_buildings_have_no_trees():
+    assert rewrite('the buildings are colorful with some trees and the roads are grey .').text == 'the buildings can be seen with some trees and the roads can be seen .'
+    assert rewrite('the buildings are red with white roofs .').text == 'the buildings have roofs .'

@@ -247,3 +247,36 @@ def test_shares_beside_things_are_rounded_as_they_are():
     texts, facts = of(mask, road=1, built_up=2, trees=3, grass=4, car=5)
     for name, value in (('road', 1), ('built-up area', 2), ('forest', 3), ('grassland', 4)):
         assert Fact('proportion', name, int(100*(mask == value).mean() + .5)) in facts, name
+
+def test_a_place_belongs_to_one_object_only():
+    "'a ship at the top right and storage tanks': are the tanks there, too?"
+    facts = (Fact('proportion', 'water', 98), Fact('proportion', 'ship', 1), Fact('presence', 'ship', True), Fact('relation', 'ship', 'patches', 1),
+             Fact('position', 'ship', 'top right', 1), Fact('proportion', 'storage tank', 1), Fact('relation', 'storage tank', 'patches', 2))
+    r, texts = Record('r', 'r.png', 200, 200), [compose_mask(Record('r', 'r.png', 200, 200), p, random.Random(s), facts).text for p in MASK_PLANS.values() for s in range(4)]
+    for t in texts: assert re.search(r'[Ss]torage tanks\b.*, and a ship lies ', t), t
+    alone = tuple(f for f in facts if f.subject != 'water')
+    for s in range(4): assert re.search('storage tanks and a ship ', compose_mask(r, MASK_PLANS['m-shows'], random.Random(s), alone).text)
+
+def covers(plan, *facts, seed=0): return compose_mask(Record('r', 'r.png', 200, 200), MASK_PLANS[plan], random.Random(seed), facts).text
+
+def test_covers_are_told_in_plain_words():
+    def share(name, n): return Fact('proportion', name, n)
+    corners = [Fact('position', 'cropland', c, 1) for c in ('top left', 'top right', 'bottom left', 'bottom right')]
+    base = (share('water', 50), share('cropland', 29), share('grassland', 21), Fact('proportion', 'water', 'largest'))
+    text = covers('m-shows', *base, Fact('relation', 'cropland', 'patches', 4), *corners)
+    assert 'one in each corner' in text and 'more water than anything else' in text and 'a good share of grass, and four ' in text and 'some' not in text, text
+    crossing = covers('m-shows', *base, Fact('relation', 'cropland', 'crossing', where='bottom to right'))
+    assert 'from the bottom to the right' in crossing, crossing
+    assert 'holds water on 97 percent of its area; 3 percent is unlabelled' in covers('m-h-holds', share('water', 97), share('unlabelled', 3))
+    assert 'showing' in covers('m-a-picture', *base) and ', and snow and ice 21' in covers('m-covering', share('water', 50), share('cropland', 29), share('snow and ice', 21))
+
+def test_unrelated_things_share_no_sentence():
+    facts = (*(Fact('proportion', n, v) for n, v in (('water', 50), ('cropland', 30), ('forest', 19), ('ship', 1))), Fact('presence', 'ship', True),
+             Fact('relation', 'ship', 'patches', 3), Fact('relation', 'forest', 'borders on', object='cropland'), Fact('position', 'cropland', 'left'))
+    for plan in (p for p in MASK_PLANS if p.startswith('mx-')):
+        text = covers(plan, *facts)
+        assert 'border on' in text and 'ships' in text.lower() and not re.search(r'ships?[^.]*;[^.]*border', text), text
+
+def test_it_is_the_cover_just_named():
+    facts = (Fact('proportion', 'oil spill', 60), Fact('proportion', 'land', 40), Fact('scattering', 'oil spill', 'dark'), Fact('position', 'oil spill', 'left'))
+    assert '. It ' in covers('mx-h-of', *facts) and covers('mx-h-of', *facts).count('The oil ') == 1

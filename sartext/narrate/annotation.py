@@ -151,24 +151,24 @@ x-in
 {Frame} has {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #37624710
+# %% ../../nbs/13_annotation.ipynb #cb7f2b6f
 _HELD_OUT_CONCISE = _table('''
 c-h-inverted
 {At_of} lies {some}.
-{Inverted}{in_all}{sized}.
 {Inverted}{in_all}.
+=
 Nowhere in the {picture} is there {a_none}.
 
 c-h-counting
-Counting gives {some} in the {picture}, {at}.
+A search of the {picture} turns up {some} {at}.
 Counting the {nouns} in the {picture} gives {number}{sized}{spots}.
 Counting the objects in the {picture} gives {some}{spots}.
 Counting the {none_nouns} in the {picture} gives zero.
 
 c-h-of
 The only {only} in the {picture} lies {at}{and_is}.
-Of the {total} in the {picture}, {where}.
-With {some} in the {picture}, {where}.
+{Of_all}.
+{Some} lie in the {picture}{spots}.
 The {picture} is free of {none_nouns}.
 
 c-h-holds
@@ -184,7 +184,7 @@ Objects found: {some}; {places}.
 {None_nouns} found: none.
 ''', 'concise', True)
 
-# %% ../../nbs/13_annotation.ipynb #d0e96573
+# %% ../../nbs/13_annotation.ipynb #30b3aad6
 _HELD_OUT_COMPLEX = _table('''
 x-h-placed
 {Placed}, the only one in {frame}. | {Look}.
@@ -199,7 +199,7 @@ x-h-inverted
 {Frame} is free of {none_nouns}.
 
 x-h-counting
-Counting gives {some} in {frame}. | {Look}. | {Where}.
+A search of {frame} turns up {some}. | {Look}. | {Where}.
 Counting the {nouns} in {frame} gives {number}{spots}. | {Relation}. | {Look}.
 Counting the objects in {frame} gives {some}. | {Look}. | {Where}. | {Relation}.
 Counting the {none_nouns} in {frame} gives zero.
@@ -225,19 +225,27 @@ def plans_of(kind: str,            # 'concise' or 'complex'
     if plans not in wanted: raise ValueError(f"plans is {plans!r}; use 'seen', 'held-out' or 'all'")
     return tuple(p for p in table.values() if p.kind == kind and p.held_out in wanted[plans])
 
-# %% ../../nbs/13_annotation.ipynb #a3ba7767
+# %% ../../nbs/13_annotation.ipynb #c9d07f73
 PICTURES = {(True, False): ('picture', 'image', 'SAR image', 'radar image'), (False, False): ('picture', 'image'),
             (True, True): ('frame', 'radar scene', 'radar frame'), (False, True): ('frame', 'view')} # (SAR?, held out?)
 STYLES = {False: ('at', 'part', 'upper'), True: ('toward', 'area')}                   # held out?
 
 def _calls(name: str, count: int, kinds: list[Fact]) -> tuple[tuple[str, ...], list[Fact]]:
-    "Words for `name`, the likelier ones repeated: the kind that all of it are where that is known, 'T-72 tank' for T72"
+    "Words for `name`, the likelier ones repeated: the kind that all of it are where known, 'T-72 tank' for T-72"
     known = [f for f in kinds if name in ancestors(f.subject) and f.value == count]
     name = known[0].subject if known else name
     more = NOUNS[name].synonyms if name in NOUNS else ()
     return (*more, *more, name) if re.search(r'\d', name) and more else (spoken(name), spoken(name), *more), known
 
-# %% ../../nbs/13_annotation.ipynb #b006f1b5
+def _nouns(count: dict[str, int], kinds: list[Fact], rng: random.Random) -> tuple[dict[str, str], list[Fact]]:
+    "A word for each name and the facts these words tell; designations all bare or none: 'a T-62 and a 2S1'"
+    calls = {n: _calls(n, k, kinds) for n, k in count.items()}
+    nouns = {n: rng.choice(words) for n, (words, _) in calls.items()}
+    typed = [n for n, (words, _) in calls.items() if re.search(r'\d', n) and len(words) > 1]
+    if any(nouns[n] == n for n in typed): nouns |= {n: n for n in typed}
+    return nouns, [f for _, known in calls.values() for f in known]
+
+# %% ../../nbs/13_annotation.ipynb #d3faccbe
 @dataclass
 class Draft:
     "A caption being written: what may be told, the words chosen, and what was told"
@@ -259,9 +267,8 @@ class Draft:
         self.column = 2 if held else self.rng.choice((0, 1))                   # of `EXTENTS` and `RELATIONS`
         self.sizes = {s: self.rng.choice(words) for s, words in SIZE_WORDS.items()}
         self.placed = False                                                    # whether sizes were told place by place
-        calls = {n: _calls(n, self.count[n], self.kinds) for n in self.names}
-        self.nouns = {n: self.rng.choice(words) for n, (words, _) in calls.items()}
-        for _, known in calls.values(): self.said += known
+        self.whole = True                                                      # whether the last clause spoke of all
+        self.nouns, known = _nouns({n: self.count[n] for n in self.names}, self.kinds, self.rng); self.said += known
         self.case = ('none', 'one', 'many')[min(2, sum(self.count.values()))] if len(self.names) < 2 else 'kinds'
     def of(self, kind: str, subject: str | None = None) -> list[Fact]:
         "The facts of a kind, of one subject"
@@ -279,7 +286,7 @@ class Draft:
         return self.sizes.get(value) or EXTENTS[value][self.column]
     def at(self, where: str) -> str: return place(where, self.style)           # the cell in the chosen style
 
-# %% ../../nbs/13_annotation.ipynb #56426a99
+# %% ../../nbs/13_annotation.ipynb #2cc77258
 def _same_size(d: Draft) -> Fact | None:
     "The size fact that holds for every object of the only category, if there is one"
     if len(d.names) != 1: return None
@@ -295,7 +302,7 @@ def _counted(d: Draft, name: str, adjective: str = '', one: tuple[str, ...] = ('
     "'three small ships', 'a ship', 'one aircraft'"
     n = d.count[name]
     words = ' '.join(filter(None, (adjective, d.noun(name, n))))
-    number = d.rng.choice(one) if n == 1 else number_word(n)
+    number, d.whole = d.rng.choice(one) if n == 1 else number_word(n), True
     return d.say(f'{article(words) if number == "a" else number} {words}', 'count', Fact('count', name, n))
 
 def _some(d: Draft) -> str:
@@ -308,9 +315,9 @@ def _total(d: Draft) -> str:
     if len(d.names) == 1: return _counted(d, d.names[0], _adjective(d), ('one',))
     return and_list([_counted(d, n, one=('one',)) for n in d.names])
 
-# %% ../../nbs/13_annotation.ipynb #4466024a
+# %% ../../nbs/13_annotation.ipynb #8724ae85
 def _number(d: Draft) -> str:
-    n = d.count[d.names[0]]
+    n, d.whole = d.count[d.names[0]], True
     return d.say(number_word(n), 'count', Fact('count', d.names[0], n))
 
 def _sized(d: Draft) -> str:
@@ -338,7 +345,7 @@ def _nothing(word: str, one: str = '') -> Callable[[Draft], str]:
         return d.say(f'no {text}' if word == 'no' else text, 'count:none', *zero)
     return slot
 
-# %% ../../nbs/13_annotation.ipynb #017cbc3d
+# %% ../../nbs/13_annotation.ipynb #ac56900f
 _KINDS = 4                                        # categories whose places are told, the most numerous first
 _LIMITS = {('concise', 'many'): 3, ('concise', 'kinds'): 1,                           # cells told of a category
            ('complex', 'many'): 5, ('complex', 'kinds'): 2}
@@ -348,7 +355,7 @@ def _cells(d: Draft, name: str) -> tuple[list[tuple[str, int]], int]:
     limit = _LIMITS.get((d.plan.kind, d.case), 1) + (d.plan.kind == 'concise' and len(d.names) == 2)
     facts = sorted(d.of('position', name), key=lambda f: (-f.number, CELLS.index(f.value)))
     named = facts if len(facts) <= limit + 1 else facts[:limit]
-    d.say('', 'position', *named)
+    d.say('', 'position', *named); d.whole = len(facts) == 1
     return [(f.value, f.number) for f in named], sum(f.number for f in facts[len(named):])
 
 def _be_n(n: int) -> str: return 'is' if n == 1 else 'are'
@@ -421,7 +428,12 @@ def _spots(d: Draft, link: str = ': ') -> str:
     "Places with what links them to the inventory: a comma where one place holds all, else `link`"
     return (', ' if len({f.value for f in d.of('position')}) == 1 else link) + _places(d)
 
-# %% ../../nbs/13_annotation.ipynb #3cd7216d
+# %% ../../nbs/13_annotation.ipynb #dd6af03b
+def _they(d: Draft, n: int) -> str:
+    "'it', 'they', and where the last clause spoke of some of them only 'both', 'all seven'"
+    return 'it' if n == 1 else 'they' if d.whole else _together(n)
+
+# %% ../../nbs/13_annotation.ipynb #7c344933
 def _lie(d: Draft, n: int) -> str: return 'lies' if n == 1 else 'lie'
 
 def _where(d: Draft) -> str:
@@ -434,11 +446,21 @@ def _where(d: Draft) -> str:
         of = f' of the {d.noun(name, 2)}' if kinds else ''
         alone = n == 1 and singles.pop(cells[0][0], ())
         who = and_list(alone) if kinds and alone else 'it'
-        if n == 1: clauses += [f'{who} {_lie(d, len(alone))} {d.at(cells[0][0])}'] if alone else []
+        edge = _edge(d, name) if d.case == 'one' else ''
+        if n == 1:
+            if alone: clauses.append(f"{who} {_lie(d, len(alone))} {d.at(cells[0][0])}{edge and ', ' + edge}")
         elif len(cells) == 1 and not rest:
             clauses.append(f"{_together(n, d.noun(name, n) if kinds else '')} lie {d.at(cells[0][0])}")
         else: clauses.append(_series(d, cells, rest, lambda m: f'{number_word(m)}{of} {_lie(d, m)}'))
     return '; '.join(clauses)
+
+# %% ../../nbs/13_annotation.ipynb #fd13b8af
+def _of_all(d: Draft) -> str:
+    "'of the three ships in the picture, all of them small, two lie at the top left and one at the center'"
+    name, what = d.names[0], _counted(d, d.names[0])
+    what, cells = f'the {what} in the {d.picture}{_sized(d)}', d.of('position', name)
+    if len(cells) > 1: return f'of {what}, {_where(d)}'
+    return f"{what}{',' if ',' in what else ''} lie {d.at(_cells(d, name)[0][0][0])}"
 
 # %% ../../nbs/13_annotation.ipynb #5b527161
 def _bare(d: Draft) -> str:
@@ -468,7 +490,7 @@ def _inverted(d: Draft) -> str:
         clauses.append(and_list(items))
     return '; '.join(clauses)
 
-# %% ../../nbs/13_annotation.ipynb #ecb312c4
+# %% ../../nbs/13_annotation.ipynb #923190ec
 def _added_up(d: Draft) -> bool:
     "Whether the total has to be told; if not, that the places have told it is noted"
     apart = len({f.value for f in d.of('position')}) > 1
@@ -479,9 +501,10 @@ def _added_up(d: Draft) -> bool:
 def _all(d: Draft) -> str: return 'both' if sum(d.count.values()) == 2 else 'all of them'
 
 def _in_all(d: Draft) -> str:
-    "', three in all', ', making three ships and a bridge in all'"
-    if not _added_up(d): return ''
-    return f', {_number(d)} in all' if len(d.names) == 1 else f', making {_some(d)} in all'
+    "', three in all, each of them small', ', making three ships and a bridge in all'"
+    if not _added_up(d): return _sized(d) if len(d.names) == 1 else ''
+    sized = _sized(d).replace('all of', 'each of') if len(d.names) == 1 else ''             # not 'all' twice
+    return f', {_number(d)} in all{sized}' if len(d.names) == 1 else f', making {_some(d)} in all'
 
 def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
     "A slot: the total in a clause that names the picture; where it is known already 'both lie in this X-band image'"
@@ -491,9 +514,9 @@ def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
         return f'{_all(d)} lie in {frame}' if len(d.said) > before else ''
     return slot
 
-# %% ../../nbs/13_annotation.ipynb #28cf3e4a
+# %% ../../nbs/13_annotation.ipynb #ab0ce00c
 RELATIONS = {'close to': ('close to', 'close to', 'near'), 'nearby': ('close by', 'not far off', 'nearby'),
-             'group': ('form', 'make up', 'stand in'),                                # the last of each: held out
+             'group': ('form', 'make up', 'are arranged in'),                        # the last of each: held out
              'spread': ('spread over', 'distributed over', 'scattered across'),
              'dense': ('close together', 'close to one another', 'crowded together'),
              'sparse': ('widely spaced', 'far apart', 'set far from one another')}
@@ -522,11 +545,13 @@ def _by_number(d: Draft, name: str, words: dict, of: str = '') -> str:
     found, n = _values(d, name, words), d.count[name]
     if not found or words is not EXTENTS and sum(f.number for f in found) < n: return ''
     def item(i, f):
-        start, word = f' of the {of}' if of and not i else '', f'{_be_n(f.number)} {d.word(f.value)}'
+        start, (verb, *rest) = f' of the {of}' if of and not i else '', d.word(f.value).split()
+        same = i and rest and d.word(found[0].value).split()[0] == verb and verb != 'very'  # 'two oriented …, one …'
+        word = ' '.join(rest) if same else f'{_be_n(f.number)} {d.word(f.value)}'
         return f'{_together(n, of)} {word}' if f.number == n else f'{number_word(f.number)}{start} {word}'
     return d.say(and_list([item(i, f) for i, f in enumerate(found)]), 'size:number', *found)
 
-# %% ../../nbs/13_annotation.ipynb #d11c895a
+# %% ../../nbs/13_annotation.ipynb #217c1280
 def _metres(d: Draft, name: str) -> list[Fact]: return [f for f in d.of('size', name) if str(f.value).endswith(' m')]
 
 def _spans(d: Draft, name: str, who: str = '') -> str:
@@ -543,14 +568,14 @@ def _spans(d: Draft, name: str, who: str = '') -> str:
     return d.say(text, 'size:metres', *found)
 
 def _edge(d: Draft, name: str) -> str:
-    "'lies close to the left edge' of a single object"
-    found = [f for f in d.of('relation', name) if str(f.object).endswith(' edge')]
+    "'close to the left edge' of a single object, once"
+    found = [f for f in d.of('relation', name) if str(f.object).endswith(' edge') and f not in d.said]
     if not found: return ''
     edges = and_list([str(f.object).removesuffix(' edge') for f in found])
     edges += ' edge' + ('s' if len(found) > 1 else '')
-    return d.say(f"lies {RELATIONS['close to'][d.column]} the {edges}", 'relation:edge', *found)
+    return d.say(f"{RELATIONS['close to'][d.column]} the {edges}", 'relation:edge', *found)
 
-# %% ../../nbs/13_annotation.ipynb #ef9dc48f
+# %% ../../nbs/13_annotation.ipynb #0a7b21fa
 def _dimensions(d: Draft, name: str, brief: bool) -> tuple[list[str], list[str]]:
     "What a single object *is* and what else is said of it: length, width, share of the picture's side"
     long, is_, does = _metres(d, name), [], []
@@ -573,8 +598,9 @@ def _single(d: Draft, name: str, who: str = 'it') -> str:
     if alike := (*size, *shape, *axis): is_.append(' and '.join(d.word(f.value) for f in alike))
     d.say('', 'size:same', *size, *shape, *axis)
     sails = [f for f in d.of('relation', name) if str(f.value).startswith(('on course', 'at about'))][::-1]
-    if sails: does.append(d.say('is ' + ' '.join(f.value for f in sails), 'course', *sails))
-    if not brief and (edge := _edge(d, name)): does.append(edge)
+    if sails: is_.append(d.say(' '.join(f.value for f in sails), 'course', *sails))
+    later = any('{Where}' in s for s in d.plan.one)                         # the edge is told with the place
+    if not brief and not later and (edge := _edge(d, name)): does.append(f'lies {edge}')
     verbs = ['is ' + _joined(is_)] if is_ else []
     return f'{who} {_joined([*verbs, *does])}' if verbs or does else ''
 
@@ -599,7 +625,7 @@ def _largest(d: Draft, name: str) -> str:
     most = 'larger' if d.count[name] == 2 else 'largest'
     return d.say(f'the {ONES[found[0].where]} {d.noun(name, 1)} is the {most}', 'relation:largest', *found)
 
-# %% ../../nbs/13_annotation.ipynb #d8949c22
+# %% ../../nbs/13_annotation.ipynb #1d149571
 def _look_one_kind(d: Draft) -> str:
     "How the objects of the only category look"
     name = d.names[0]
@@ -607,8 +633,9 @@ def _look_one_kind(d: Draft) -> str:
     if n == 1: return _single(d, name)
     spans, more = _spans(d, name), (_kinds(d, name), _largest(d, name))
     if (words := _described(d, name, n)) is not None:
+        d.whole = not any(more) and (bool(words) or len(_metres(d, name)) < 2)
         return '; '.join(filter(None, (spans, words and f'{_together(n)} {words}', *more)))
-    number = {f.value: f.number for f in d.of('position', name)}
+    number, d.whole = {f.value: f.number for f in d.of('position', name)}, False
     apart = all(len(w) < 2 for c in cells for w in (_values(d, name, SIZES, c), *_shape(d, name, number[c], c)))
     if n <= 3 and apart:
         items = [f'the {number_word(number[c])} {d.at(c)} {_described(d, name, number[c], c)}' for c in cells]
@@ -662,18 +689,20 @@ def _with_other(d: Draft, f: Fact, they: str) -> str:
     if d.count[f.object] > 1 and f.number == n > 1: return f'each of the {noun} is {end}'
     return f"{they} {_be_n(f.number)} {'' if d.count[f.object] == 1 or f.number == 1 else 'each '}{end}"
 
-# %% ../../nbs/13_annotation.ipynb #bcb9f895
+# %% ../../nbs/13_annotation.ipynb #c1302f2a
 def _related(d: Draft, f: Fact, again: bool = False, they_again: bool = False) -> str:
     "One relation in words"
     n, kinds = d.count[f.subject], d.case == 'kinds'
     noun = d.noun(f.subject, n)
     they = number_word(f.number) + (f' of the {noun}' if kinds else ' of them')
     if again: they = f"another {number_word(f.number)}{f' of the {noun}' if kinds else ''}"
-    elif f.number == n: they = 'they' if not kinds or they_again else f'the {noun}'
+    elif f.number == n: they = 'they' if they_again else f'the {noun}' if kinds else _they(d, n)
+    d.whole = f.number == n
     if f.value in ('row', 'cluster'):
         return f"{they} {RELATIONS['group'][d.column]} a {f.value}{' ' + d.at(f.where) if f.where else ''}"
     if f.value in ('spread', 'dense', 'sparse'):
         return f"{they} are {RELATIONS[f.value][d.column]}{f' the {d.picture}' if f.value == 'spread' else ''}"
+    if they == 'both' and f.object in (None, f.subject): they = 'the two'   # not 'both … each other'
     if f.value == 'parallel': return f"{they} lie parallel to {'each other' if f.number == 2 else 'one another'}"
     if (f.value, f.object) == ('crossing', f.subject):
         return f"{they} cross {'each other' if n == 2 else 'one another'}"
@@ -696,10 +725,11 @@ def _relation(d: Draft) -> str:
     told = told[:1 if d.scene else 2]                                  # the setting follows: one relation is enough
     same = len(told) > 1 and told[0].subject == told[1].subject
     again, they = same and told[1].value in ('row', 'cluster'), same and told[0].number == d.count[told[0].subject] > 1
+    they = they and told[0].object in (None, told[0].subject)           # nothing else came between
     text = '; '.join(_related(d, f, again and i == 1, they and i == 1) for i, f in enumerate(told))
     return d.say(text, 'relation', *told) if told else ''
 
-# %% ../../nbs/13_annotation.ipynb #8a5021db
+# %% ../../nbs/13_annotation.ipynb #cbff59ce
 def _ground(d: Draft) -> str:
     "'background that looks dark and fine-grained', '' if it was not measured"
     found = [f for f in d.scene if (f.kind, f.subject) == ('scattering', 'background')]
@@ -718,7 +748,7 @@ def _standing(d: Draft) -> str:
                   key=lambda f: -f.number)
     if d.case not in ('one', 'many') or len(mine) not in (1, 2) or sum(f.number for f in mine) != n:
         return f'the {d.picture} has {against}' if ground else ''
-    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, 'it stands' if n == 1 else 'they stand'
+    (first, *rest), they = d.say('', 'scene:contrast', *mine) or mine, f"{_they(d, n)} stand{'s' if n == 1 else ''}"
     if not rest: return f'{they} out {CONTRASTS[first.value]} against {against}'
     one = f"{number_word(first.number)} {'stands' if first.number == 1 else 'stand'} out {CONTRASTS[first.value]}"
     return f'{one} and {number_word(rest[0].number)} {CONTRASTS[rest[0].value]} against {against}'
@@ -739,7 +769,7 @@ def _setting(d: Draft) -> str:
     "A clause on what was measured on the picture"
     return '; '.join(filter(None, (_standing(d), _bright_area(d))))
 
-# %% ../../nbs/13_annotation.ipynb #d01aafc6
+# %% ../../nbs/13_annotation.ipynb #e05e1fc3
 def _frame(d: Draft) -> str:
     "The picture with its metadata"
     known = {}
@@ -759,12 +789,13 @@ def _frame(d: Draft) -> str:
     else:
         spacing = value('spacing') and f" with a pixel spacing of {value('spacing')}"
         text = f'this {words} image' if words else f'this {d.picture}'
-        text += (f' in {and_list(pols)} polarisation' if pols else '') + (spacing or '')
+        text += (f' in {and_list(pols)} polarization' if pols else '') + (spacing or '')
     return d.say(text, 'metadata', *told)
 
-# %% ../../nbs/13_annotation.ipynb #d6ad2bb7
+# %% ../../nbs/13_annotation.ipynb #a5fab6be
 SLOTS: dict[str, Callable[[Draft], str]] = {
     'some': _some, 'total': _total, 'number': _number, 'sized': _sized, 'only': _only, 'and_is': _and_is, 'be': _be,
+    'of_all': _of_all,
     'none': _nothing('no'), 'none_nouns': _nothing('and'), 'a_none': _nothing('or', 'a'),
     'noun': lambda d: d.noun(d.names[0], 1), 'nouns': lambda d: d.noun(d.names[0], 2),
     'at': _at, 'at_of': lambda d: _at(d, True), 'places': _places, 'spots': _spots,
@@ -797,6 +828,7 @@ def compose(
     scene = tuple(f for f in measured if f.kind != 'size') if plan.kind == 'complex' else ()
     d = Draft(plan, facts + axes, metadata_facts(record), rng, record.modality == 'sar', scene)
     sentences = [s for t in getattr(plan, d.case) if (s := _fill(t, d))]
+    if len(sentences) > 3 and re.search(r'\bthey\b', sentences[-1], re.I): d.whole = False # not 'they …; they …'
     if setting := scene and _setting(d):
         if len(sentences) < 4: sentences.append(setting[0].upper() + setting[1:] + '.')
         else: sentences[-1] = f'{sentences[-1][:-1]}; {setting}.'

@@ -281,7 +281,7 @@ def _ground(text: str) -> tuple[str, list[Fact]]:
     if _NO_BRIGHT.search(text): facts.append(Fact('presence', 'bright area', False))
     return _NO_BRIGHT.sub(' ', _GROUND.sub(' ', text)), facts
 
-# %% ../../nbs/12_checking.ipynb #5a579387
+# %% ../../nbs/12_checking.ipynb #e1dd473a
 _TONES = ('dark and smooth', 'bright and rough', 'dark', 'bright', 'rough')
 _THAN = {'darker': 'dark', 'brighter': 'bright', 'smoother': 'smooth', 'rougher': 'rough'}       # 'than the rest'
 _TIPS = {words: c for c, words in TIPS.items()}
@@ -304,13 +304,25 @@ def _off_center(m: re.Match) -> str:
     if m[1]: return ' in the center'
     return f" in the {' '.join(filter(None, (m[2], _LEVEL.get(m[3].lower(), m[3]))))} part"
 
-# %% ../../nbs/12_checking.ipynb #1a9f3c66
+
+_TURNS = _either([*AXES.values(), 'horizontally', 'vertically'])
+_ALIKE = rf'\b(is|are) (oriented|aligned|elongated|extended) ({_TURNS})((?:(?:, and|,| and) [\w-]+ (?:{_TURNS}))+)'
+def _spelled_out(m: re.Match) -> str:
+    "'two are aligned upright and one is aligned level' for 'two are aligned upright and one level'"
+    more = re.sub(rf'(and|,) ([\w-]+) (?={_TURNS})', rf'\1 \2 are {m[2]} ', m[4])
+    return f'{m[1]} {m[2]} {m[3]}{more}'
+
+# %% ../../nbs/12_checking.ipynb #2cbb86a2
 def _patterns(rows): return tuple((needle, re.compile(a, re.I), b) for needle, a, b in rows)
 
 _OURS = _patterns((     # what must be there, pattern, by what: how our own captions say it
     ('the shorter', r'\bthe (short|long)er (?=spans |about |of the )', r'the \1est '),
     ('land covers', r'\bland covers (?=(?:more than |less than )?(?:\d|one |most |all |the largest ))',
      'land area covers '),
+    (' than anything else', r'\bmore ([\w -]+?) than anything else\b', r'\1 above all'),
+    ('in each corner', r'\b(\w+) in each corner\b',
+     r'\1 in the upper left, \1 in the upper right, \1 in the lower left and \1 in the lower right'),
+    (' and ', _ALIKE, _spelled_out),
     ('in and around', r'\bin and around\b', 'around'), ('among other', r',? among other covers\b', ''),
     ('less than', r'\bless than (?:one|1) percent\b', ' qqp0 '),
     ('more than', r'\bmore than (?:ninety-nine|99) percent\b', ' qqp100 '),
@@ -319,14 +331,14 @@ _OURS = _patterns((     # what must be there, pattern, by what: how our own capt
     ('nothing but', r'\bnothing but\b', ' '),
     ('the change', r'\bthe change lies in (\S+) (?:main )?areas\b', r'there are \1 changed areas'),
     ('shore', r'\bon the (?:(upper|lower) )?(left|right|upper|lower|top|bottom) side of the shore\b', _shore),
-    (' from ', rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from {_END} to {_END}\b',
+    (' from ', rf'\b(cross|stretch)(?:es|ing)?(?: {_HERE})? from (?:the )?{_END} to (?:the )?{_END}\b',
      lambda m: _coded('v', 'crossing' if m[1][0] in 'cC' else 'elongated', m[2], 'to', m[3])),
     ('stretch', rf"\bstretch(?:es|ing)? from the ({_either(_TIPS)}) to the ({_either(_TIPS)})\b",
      lambda m: _coded('v', 'elongated', _TIPS[m[1].lower()], 'to', _TIPS[m[2].lower()])),
     ('than the rest', rf"\b(appears?|looks?) ((?:{_either(_THAN)})(?: and (?:{_either(_THAN)}))?) than the rest\b",
      lambda m: f"{m[1]} {_coded('t', ' '.join(_THAN.get(w, w) for w in m[2].lower().split()))}")))
 
-# %% ../../nbs/12_checking.ipynb #2c3cdb69
+# %% ../../nbs/12_checking.ipynb #957a9873
 _REPHRASED = _OURS + _patterns((
     ('bottom', r'\bline from top to bottom\b', 'line'),
     ('bottom', r'(?<!elongated )(?<!stretched )(?<!oriented )(?<!aligned )(?<!points )(?<!point )(?<!pointing )'
@@ -347,7 +359,7 @@ _REPHRASED = _OURS + _patterns((
      lambda m: _coded('t' if m[3] else 'r', m[2], m[3] and 'than before', m[1])),
     ('', rf"\b(appears?|looks?) ({'|'.join(_TONES)})(?=\s*[.,;]|\s+and (?:is|are)\b)",
      lambda m: f"{m[1]} {_coded('t', m[2])}"),
-    ('bright points', r'\b(some|many) bright points (?:stand out in|stand out from|rise from)\b',
+    ('bright points', r'\b(some|many) bright points (?:stand out in|stand out from|rise from|show up in)\b',
      lambda m: _coded('n', m[1], 'bright points')),
     ('center', _OFF_CENTER, _off_center), ('centre', _OFF_CENTER, _off_center), ('middle', _OFF_CENTER, _off_center)))
 

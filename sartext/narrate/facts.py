@@ -83,9 +83,9 @@ def _share(box: Box, width: int, height: int) -> str | None:
     fraction = share_of_side(part, whole)
     return fraction and f'{fraction} of the {side}'
 
-# %% ../../nbs/11_facts.ipynb #df34ae9f
+# %% ../../nbs/11_facts.ipynb #c9f744ce
 def _typed(box: Box) -> bool:
-    "Whether the category is a designation: 'T72', 'object of class 7'"
+    "Whether the category is a designation: 'T-72', 'object of class 7'"
     return any(c.isdigit() for c in category(box.category))
 
 def things(record: Record) -> list[Thing]:
@@ -97,8 +97,11 @@ def things(record: Record) -> list[Thing]:
     typed = {n for n, b in zip(names, record.boxes) if _typed(b)}
     scales = {NOUNS[n].scale if n in NOUNS else 'object' for n in names}
     scale = 'object' if 'object' in scales else 'scene'
+    def word(name, b):
+        if name in NOUNS and NOUNS[name].scale == 'line': return size_word(_length(b, (1/width, 1/height)), 'line')
+        return size_word(_area(b)/(width*height), scale)
     def one(name, b):
-        size = None if chip or spacing or name in typed else size_word(_area(b)/(width*height), scale)
+        size = None if chip or spacing or name in typed else word(name, b)
         measured = spacing and not chip and name not in typed
         length = _told(b, 'length') if name not in bare else _length(b, spacing) if measured else None
         size = None if length else size
@@ -187,7 +190,7 @@ def _sizes(things: list[Thing]) -> Iterator[Fact]:
                 for value, n in count.items():
                     if value: yield Fact('size', name, value, n, where=where)
 
-# %% ../../nbs/11_facts.ipynb #b649da55
+# %% ../../nbs/11_facts.ipynb #a208ca6b
 def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> Iterator[Fact]:
     "Rows, clusters and neighbours among the things of one category"
     rows = _arrays(t.box for t in same)
@@ -200,8 +203,10 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
         yield Fact('relation', name, kind, len(group), where=where if most == len(group) else None)
     if near := sum(len(g) for g in groups if len(g) > 1): yield Fact('relation', name, 'close to', near, name)
     if len(same) < 5 or len({t.where for t in same}) < 5: return
-    wide, high = np.ptp([t.box.center for t in same], 0)
-    if wide >= record.width/2 and high >= record.height/2: yield Fact('relation', name, 'spread', len(same))
+    wide, high = np.ptp(centers := np.array([t.box.center for t in same]), 0)
+    thirds = [len({*np.clip(3*c//side, 0, 2)}) for c, side in zip(centers.T, (record.width, record.height))]
+    if wide >= record.width/2 and high >= record.height/2 and thirds == [3, 3]:
+        yield Fact('relation', name, 'spread', len(same))
 
 # %% ../../nbs/11_facts.ipynb #7474dc4c
 def _nearest(rows: np.ndarray) -> np.ndarray: # (n,)

@@ -43,7 +43,7 @@ def blocks(image: np.ndarray,                    # (H, W) uint8
         mean = np.where(count > total(np.ones((h, w)))/3, total(a)/count, np.nan)
         return mean, np.sqrt(np.maximum(total(a*a)/count - mean**2, 0))
 
-# %% ../../nbs/19_measuring.ipynb #26588e42
+# %% ../../nbs/19_measuring.ipynb #e22f158c
 def bright_area(mean: np.ndarray,                # (n, n) block means
                ) -> tuple[np.ndarray, np.ndarray]: # (n, n) bool: the largest bright piece, all bright blocks
     "The largest connected piece of bright blocks"
@@ -71,7 +71,6 @@ def side(area: np.ndarray) -> str | None:        # (n, n) bool
         corner = [s for s in found if near[s]]
         if len(found) == len(corner) == 2 and ({'top', 'bottom'} & {*found}) and ({'left', 'right'} & {*found}):
             return ' '.join(corner)
-    if len(some) == 1 and near[some[0]] and not full: return some[0] if lines[some[0]] >= .3 else None
     compact = max(np.ptp(v) + 1 for v in np.nonzero(area)) <= .6*len(area)
     return 'center' if not some and compact and cell(x, y, 1, 1) == 'center' else None
 

@@ -6,7 +6,7 @@
 __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'TONES', 'MASK_SLOTS', 'MaskDraft', 'compose_mask', 'facts_of', 'narrate_mask',
            'narrate_masks']
 
-# %% ../../nbs/14_segmentation.ipynb #3c1a5841
+# %% ../../nbs/14_segmentation.ipynb #36439937
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,9 @@ from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mas
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
 from .words import (CELLS, NOUNS, TIPS, Cover, and_list, article, cover_words, number_word,
                                    percent_words, place, plural, spoken)
-from .annotation import PICTURES, STYLES, Plan, _frame, _table, plans_of
+from .annotation import PICTURES, STYLES, Plan, _frame, _joined, _table, plans_of
 
-# %% ../../nbs/14_segmentation.ipynb #dadbe807
+# %% ../../nbs/14_segmentation.ipynb #62471668
 _CONCISE = _table('''
 m-covering
 {Covering}{open}{objects}.
@@ -48,8 +48,8 @@ m-most
 Since the earlier picture, {change} of the area has changed{change_at}.
 
 m-a-picture
-{A_picture} of {main}{open}{objects}.
-{A_picture} of {main}{rest}{open}{objects}.
+{A_picture} showing {main}{open}{objects}.
+{A_picture} showing {main}{rest}{open}{objects}.
 =
 {A_picture} in which {change} of the area has changed{change_at}.
 
@@ -60,7 +60,7 @@ In this {picture} there {be_main}{rest}{open}{objects}.
 In this {picture}, {change} of the ground is changed{change_at}.
 ''', 'concise', False)
 
-# %% ../../nbs/14_segmentation.ipynb #484ab58f
+# %% ../../nbs/14_segmentation.ipynb #c4456914
 _COMPLEX = _table('''
 mx-covered
 {Frame} shows {amounts}{open}. | {Around}. | {Scattering}.
@@ -76,7 +76,7 @@ Compared with the earlier picture, {change} of the area has changed{change_at}. 
 
 mx-main
 {Frame} shows {main}{open}. | {Around}. | {Scattering}.
-{Frame} shows {main}{rest}. | {Covering_all}{open}. | {Around}. | {Scattering}.
+{Frame} shows {main}{rest}. | {Covering_all}{open}{borders}. | {Around}. | {Scattering}.
 =
 {Frame} shows an area of which {change} has changed{change_at}. | {Patches}. | {Scattering}.
 
@@ -87,7 +87,7 @@ In {frame}, {covering_all}{open}. | {Where}. | {Around}. | {Scattering}.
 In {frame}, {change} of the ground has changed{change_at}. | {Scattering}. | {Patches}.
 ''', 'complex', False)
 
-# %% ../../nbs/14_segmentation.ipynb #b48c49e6
+# %% ../../nbs/14_segmentation.ipynb #64e99c9a
 _HELD_OUT = _table('''
 m-h-by-area
 By area, the {picture} is {amounts}{open}{objects}.
@@ -115,7 +115,7 @@ Of {frame}, {change} is changed ground{change_at}. | {Patches}. | {Scattering}.
 
 mx-h-holds
 {Frame} holds {main}{open}. | {Scattering}. | {Around}.
-{Frame} holds {main}{rest}. | By area, it is {amounts}{open}. | {Around}. | {Scattering}.
+{Frame} holds {main}{rest}. | By area, it is {amounts}{open}{borders}. | {Around}. | {Scattering}.
 =
 {Frame} holds changed ground on {change} of its area{change_at}. | {Scattering}. | {Patches}.
 ''', 'complex', True)
@@ -165,14 +165,21 @@ class MaskDraft:
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
-# %% ../../nbs/14_segmentation.ipynb #9bfe07f3
-_NAMED = 4
+# %% ../../nbs/14_segmentation.ipynb #771145c4
+_NAMED, _CORNERS = 4, {c for c in CELLS if ' ' in c}
 
 def _words(name: str) -> Cover:
     "How a class is spoken of as ground: '3 percent harbor area', however many there are"
     return Cover(f'{name} area', (name, plural(name))) if name in NOUNS else cover_words(name)
 
 def _verb(name: str, one: str, many: str) -> str: return many if _words(name).plural else one
+
+def _a(words: str) -> str: return f'{article(words)} {words}'
+
+def _from(sides: str) -> str:
+    "'from left to right', 'from the bottom to the right'"
+    straight = sides in ('left to right', 'top to bottom')
+    return f'from {sides}' if straight else 'from the ' + sides.replace(' to ', ' to the ')
 
 def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
     "The covers told with their share, and those only named"
@@ -194,12 +201,12 @@ def _smaller(d: MaskDraft, names: list[str], others: list[str]) -> list[str]:
     return [d.say(f'{some} {and_list([_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
         True) for n in names))]
 
-# %% ../../nbs/14_segmentation.ipynb #02b6cdb8
+# %% ../../nbs/14_segmentation.ipynb #1ada5bd4
 def _amounts(d: MaskDraft) -> str:
     "'60 percent water, 25 percent cropland and smaller shares of …'"
     told, rest = _told(d)
     items = [f'{_share(d, n)} {_words(n).said}' for n in told] + _smaller(d, rest, told)
-    return items[0] if len(items) == 1 else ', '.join(items[:-1]) + (', and ' if rest else ' and ') + items[-1]
+    return ', '.join(items[:-1]) + ', and ' + items[-1] if rest else _joined(items)
 
 def _covering(d: MaskDraft, of: str = '') -> str:
     "'water covers 60 percent of the picture, cropland 25 percent and trees 15 percent'"
@@ -209,20 +216,20 @@ def _covering(d: MaskDraft, of: str = '') -> str:
     share = d.say('all', 'share', Fact('proportion', first, 100)) if whole else _share(d, first)
     items = [f'{_words(first).said} {verb} {share} of {of or "the " + d.picture}']
     items += [f'{_words(n).said} {_share(d, n)}' for n in more]
-    return and_list(items) + (f', with {_smaller(d, rest, [first, *more])[0]}' if rest else '')
+    return _joined(items) + (f', with {_smaller(d, rest, [first, *more])[0]}' if rest else '')
 
 def _shares_are(d: MaskDraft) -> str:
     "'60 percent is water, 25 percent cropland and 15 percent trees'"
     told, rest = _told(d)
     items = [f'{_share(d, n)} {"is " if not i else ""}{_words(n).said}' for i, n in enumerate(told)]
-    return and_list(items) + (f', with {_smaller(d, rest, told)[0]}' if rest else '')
+    return _joined(items) + (f', with {_smaller(d, rest, told)[0]}' if rest else '')
 
 def _open(d: MaskDraft) -> str:
     "What nobody labelled: '; 12 percent is unlabelled'"
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #123edb2f
+# %% ../../nbs/14_segmentation.ipynb #ebbc0438
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -233,8 +240,6 @@ MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'ri
         'bottom left': ('in the lower left', 'in the lower left part', 'toward the lower left corner'),
         'bottom right': ('in the lower right', 'in the lower right part', 'toward the lower right corner'),
         'throughout': ('in all parts', 'in every part', 'everywhere')}                     # the last of each: held out
-
-def _a(words: str) -> str: return f'{article(words)} {words}'
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
@@ -252,13 +257,14 @@ def _series(d: MaskDraft, cells: list[tuple[str, int]]) -> str:
     n = sum(k for _, k in cells)
     if len(cells) == 1: return f"{'both' if n == 2 else 'all'} {d.at(cells[0][0])}"
     if n == 2: return f'one {d.at(cells[0][0])} and the other {d.at(cells[1][0])}'
+    if {c for c, _ in cells} == _CORNERS and 4*cells[0][1] == n: return f'{number_word(n//4)} in each corner'
     return and_list([f'{number_word(k)} {d.at(c)}' for c, k in cells])
 
 def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
     "Kind of the most telling fact on the shape or place of a cover ('' if none), its words, the facts"
     w, at = _words(name), _cells_of(d, name)
     patches, placed = d.find('relation', name, 'patches'), tuple(f for f in d.of('position', name) if f.number)
-    if f := d.find('relation', name, 'crossing'): return 'crossing', f'from {f.where}', (f,)
+    if f := d.find('relation', name, 'crossing'): return 'crossing', _from(f.where), (f,)
     if f := d.find('relation', name, 'elongated'):
         return 'long', 'from the ' + ' to the '.join(TIPS[c] for c in f.where.split(' to ')), (f,)
     if placed and patches:
@@ -307,22 +313,23 @@ def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
     return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
                  f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #713ab89f
+# %% ../../nbs/14_segmentation.ipynb #722b1c66
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
     return d.find('relation', 'water', 'coast')
 
 def _main(d: MaskDraft) -> str:
-    "'mostly water', 'cropland above all'"
+    "'mostly water', 'more cropland than anything else', 'water on 98 percent of its area'"
     name = d.covers[0]; said = _words(name).said
     most = d.find('proportion', name, 'most', 'largest')
     if len(d.covers) == 1 or most is None:
         alone = d.percent[name] == 100 and not d.objects and not d.gaps
-        return d.say(f'nothing but {said}' if alone else said, 'main', Fact('proportion', name, 100) if alone
-            else Fact('presence', name, True))
+        if alone: return d.say(f'nothing but {said}', 'main', Fact('proportion', name, 100))
+        there = d.say(said, 'main', Fact('presence', name, True))
+        return there if len(d.covers) > 1 else f'{there} on {_share(d, name)} of its area'
     d.say('', 'main', most)
-    return f'{d.rng.choice(("mostly", "mainly"))} {said}' if most.value == 'most' else f'{said} above all'
+    return f'{d.rng.choice(("mostly", "mainly"))} {said}' if most.value == 'most' else f'more {said} than anything else'
 
 def _main_covers(d: MaskDraft) -> str:
     "'water covers most of the picture'"
@@ -338,57 +345,20 @@ def _rest(d: MaskDraft) -> str:
     "', with a patch of trees at the top left and a road crossing from left to right'"
     names = d.covers[1:1 + _ITEMS]
     bare = [n for n in names if not _shape(d, n)[0]]
-    placed = [n for n in names if n not in bare]
-    items = sorted((_told_at_once(d, g) for g in _by_place(d, placed)), key=lambda i: ',' in i)   # commas come last
-    items += _smaller(d, bare, [d.covers[0], *placed])
+    much = [n for n in bare if d.percent[n] >= 20]                          # not 'some', and before what is less
+    placed, bare = [n for n in names if n not in bare], [n for n in bare if n not in much]
+    items = [d.say(f'a good share of {_words(n).said}', 'presence', Fact('presence', n, True)) for n in much]
+    items += sorted((_told_at_once(d, g) for g in _by_place(d, placed)), key=lambda i: ',' in i)  # commas come last
+    items += _smaller(d, bare, [d.covers[0], *much, *placed])
     more = len(d.covers) - 1 - len(names)
-    comma = len(items) > 1 and len(bare) > 1 or len(items) > 2 and ',' in items[-1]
-    mark = ';' if any(',' in i for i in items[:-1]) else ',' if comma else ''
+    several = items if len(items) > 2 else items[:-1]
+    comma = len(items) > 1 and (len(bare) > 1 or much or any(',' in i for i in several))
+    apart = [',' in re.sub(r', \w+ in each corner$', '', i) for i in items]
+    mark = ';' if any(apart[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
 
-# %% ../../nbs/14_segmentation.ipynb #69624d9a
-def _where(d: MaskDraft) -> str:
-    "Clauses on places and shapes, at most three"
-    clauses = []
-    if f := _shore(d):
-        side = f.where.replace('top', 'upper').replace('bottom', 'lower')
-        clauses.append(d.say(f'the water lies on the {side} side of the shore', 'coast', f)); d.shaped.add('water')
-    for names in _by_place(d, [n for n in (*d.covers[1:], d.covers[0]) if n not in d.shaped]):
-        if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
-    return '; '.join(clauses)
-
-# %% ../../nbs/14_segmentation.ipynb #d2eb9e93
-def _object(d: MaskDraft, name: str) -> str:
-    "'three ships', 'a ship at the top left', 'several ships'"
-    if n := d.count.get(name):
-        return d.say(_a(spoken(name)) if n == 1 else f'{number_word(n)} {plural(spoken(name))}', 'count',
-            Fact('count', name, n))
-    there, patches = Fact('presence', name, True), d.find('relation', name, 'patches')
-    if f := d.find('count', name, 'several'): return d.say(f'several {plural(name)}', 'count:vague', there, f)
-    if patches and patches.number == 1 and (at := _cells_of(d, name)):
-        return d.say(f'{_a(name)} {d.at(at[0][0])}', 'position', there, *d.of('position', name))
-    if (main := d.find('relation', name, 'main patches')) and main.number == 1:
-        return d.say(f'one or more {plural(name)}', 'presence', there)
-    return d.say(plural(name) if not patches or patches.number > 1 else _a(name), 'presence', there)
-
-def _seen(d: MaskDraft) -> str:
-    "'there are three ships', 'a ship at the top left is visible'"
-    items = [_object(d, n) for n in d.objects]
-    if not items: return ''
-    single = d.count.get(d.objects[0]) == 1 or items[0].startswith(('a ', 'an '))
-    bare = items[0] == plural(d.objects[0])                                             # no 'there are ships'
-    column = 1 if bare and not d.column else d.column
-    be = 'is' if single and (len(items) == 1 or not column) else 'are'                  # 'there is a ship and a bridge'
-    return (f'there {be} {and_list(items)}', f'{and_list(items)} {be} visible',
-            f'{and_list(items)} can be made out')[column]
-
-def _objects(d: MaskDraft) -> str:
-    "'; there are three ships': a clause of its own, for no ship is a part of '98 percent water and 2 percent oil'"
-    seen = _seen(d)
-    return seen and f'; {seen}'
-
-# %% ../../nbs/14_segmentation.ipynb #d751625c
+# %% ../../nbs/14_segmentation.ipynb #1e442bd8
 def _neighbour(d: MaskDraft) -> str:
     "What the largest cover that has something to say borders on or is surrounded by"
     if len(d.covers) < 3: return ''
@@ -403,9 +373,68 @@ def _neighbour(d: MaskDraft) -> str:
             return d.say(f'the {said} {verb} {other}', 'neighbour', f)
     return ''
 
+def _borders(d: MaskDraft) -> str:
+    "'; the built-up land borders on cropland', where the sentence to come tells objects"
+    told = _neighbour(d) if d.objects else ''
+    return told and f'; {told}'
+
+# %% ../../nbs/14_segmentation.ipynb #808d0983
+def _where(d: MaskDraft) -> str:
+    "Clauses on places and shapes, at most three"
+    clauses = []
+    if f := _shore(d):
+        side = f.where.replace('top', 'upper').replace('bottom', 'lower')
+        clauses.append(d.say(f'the water lies on the {side} side of the shore', 'coast', f)); d.shaped.add('water')
+    for names in _by_place(d, [n for n in (*d.covers[1:], d.covers[0]) if n not in d.shaped]):
+        if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
+    return '; '.join(clauses) + (_borders(d) if clauses else _borders(d)[2:])
+
+# %% ../../nbs/14_segmentation.ipynb #75039352
+def _object_at(d: MaskDraft, name: str) -> str:
+    "'at the top left': the place of the only patch of what has no boxes"
+    patches, at = d.find('relation', name, 'patches'), _cells_of(d, name)
+    if name in d.count or d.find('count', name, 'several') or not patches or patches.number != 1 or not at: return ''
+    return d.say(d.at(at[0][0]), 'position', *d.of('position', name))
+
+def _object(d: MaskDraft, name: str) -> str:
+    "'three ships', 'a ship', 'several ships'"
+    if n := d.count.get(name):
+        return d.say(_a(spoken(name)) if n == 1 else f'{number_word(n)} {plural(spoken(name))}', 'count',
+            Fact('count', name, n))
+    there, patches = Fact('presence', name, True), d.find('relation', name, 'patches')
+    if f := d.find('count', name, 'several'): return d.say(f'several {plural(name)}', 'count:vague', there, f)
+    if (main := d.find('relation', name, 'main patches')) and main.number == 1:
+        return d.say(f'one or more {plural(name)}', 'presence', there)
+    return d.say(plural(name) if not patches or patches.number > 1 else _a(name), 'presence', there)
+
+def _seen(d: MaskDraft) -> str:
+    "'there are three ships', 'storage tanks are visible, and a ship lies at the top left'"
+    items, at = {n: _object(d, n) for n in d.objects}, {n: place for n in d.objects if (place := _object_at(d, n))}
+    if not items: return ''
+    bare = [n for n in items if n not in at] or [*items]                    # what has no place comes first
+    later = and_list([f'{items[n]} lies {at[n]}' for n in items if n not in bare])
+    told = [items[n] + (f' {at[n]}' if n in at else '') for n in bare]
+    single = told[0].startswith(('a ', 'an '))
+    column = 1 if told[0] == plural(bare[0]) and not d.column else d.column             # no 'there are ships'
+    be = 'is' if single and (len(told) == 1 or not column) else 'are'                   # 'there is a ship and a bridge'
+    listed = and_list(told)
+    said = (f'there {be} {listed}', f'{listed} {be} visible', f'{listed} can be made out')[column]
+    return f'{said}, and {later}' if later else said
+
+def _things(d: MaskDraft) -> str:
+    "'storage tanks and a ship at the top left': what has no place comes first"
+    items = [f'{_object(d, n)} {_object_at(d, n)}'.strip() for n in d.objects]
+    return and_list(sorted(items, key=lambda i: i.startswith(('a ', 'an '))))
+
+def _objects(d: MaskDraft) -> str:
+    "'; there are three ships': a clause of its own, for no ship is a part of '98 percent water and 2 percent oil'"
+    seen = _seen(d)
+    return seen and f'; {seen}'
+
+# %% ../../nbs/14_segmentation.ipynb #b073ca72
 def _around(d: MaskDraft) -> str:
-    "Objects and neighbours in one sentence"
-    return '; '.join(filter(None, (_seen(d), _neighbour(d))))
+    "Objects, else what a cover borders on; beside objects that is told with the places, where the plan has them"
+    return _seen(d) or _neighbour(d)
 
 # %% ../../nbs/14_segmentation.ipynb #84325ea8
 def _change(d: MaskDraft) -> str:
@@ -428,7 +457,7 @@ def _patch_clause(d: MaskDraft) -> str:
     return d.say(f'the change lies in {number_word(f.number)} {kind}' + (f', {_series(d, _cells_of(d, "change"))}'
         if facts else ''), 'change:patches', f, *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #8494104d
+# %% ../../nbs/14_segmentation.ipynb #20fde643
 TONES = {'dark': 'darker', 'bright': 'brighter', 'smooth': 'smoother', 'rough': 'rougher'}
 
 def _tone(d: MaskDraft, f: Fact) -> str:
@@ -444,7 +473,7 @@ def _contrast(d: MaskDraft, f: Fact, again: bool = False) -> str:
         'measured:contrast', f)
 
 def _bright_points(d: MaskDraft, f: Fact) -> str:
-    verb = 'rise from' if d.plan.held_out else 'stand out in'
+    verb = 'show up in' if d.plan.held_out else 'stand out in'
     return d.say(f'{f.value} {verb} the {_words(f.subject).said}', 'measured:points', f)
 
 def _scattering(d: MaskDraft) -> str:
@@ -471,11 +500,11 @@ def _scattering(d: MaskDraft) -> str:
     if len(told) < 2: told += [_tone(d, f) for f in tones[1:2]]
     return '; '.join(told)
 
-# %% ../../nbs/14_segmentation.ipynb #580e6d3d
+# %% ../../nbs/14_segmentation.ipynb #57a896dc
 MASK_SLOTS = {
     'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
         else 'the area' if d.plan.id == 'mx-in' else ''),
-    'things': lambda d: and_list([_object(d, n) for n in d.objects]),
+    'things': _things, 'borders': _borders,
     'be_main': lambda d: f"{_verb(d.covers[0], 'is', 'are')} {_main(d)}", 'shares_are': _shares_are, 'open': _open,
         'main': _main, 'main_covers': _main_covers, 'rest': _rest, 'where': _where,
     'objects': _objects, 'around': _around, 'change': _change, 'change_at': _change_at, 'patches': _patch_clause,
@@ -492,6 +521,15 @@ def _filled(template: str, d: MaskDraft) -> str:
     text = re.sub(r'\{(\w+)\}', slot, template)
     return text if re.match(r'[\w“]', text) else ''
 
+def _again(d: MaskDraft, sentences: list[str]) -> list[str]:
+    "'The oil is … It lies …': a pronoun for the cover that the sentence before spoke of and no other"
+    for i, (one, next_) in enumerate(zip(sentences, sentences[1:])):
+        for name in d.covers:
+            start, others = f'The {_words(name).said} ', [_words(n).said for n in d.covers if n != name]
+            if one.startswith(start) and next_.startswith(start) and not any(o in one for o in others):
+                sentences[i + 1] = _verb(name, 'It ', 'They ') + next_.removeprefix(start)
+    return sentences
+
 # objects, no cover
 _ONLY = {'concise': ('The {picture} shows {things}{open}.',), 'complex': ('{Frame} shows {things}{open}.',)}
 
@@ -503,8 +541,8 @@ def compose_mask(
 ) -> Caption:
     "The caption of `record` by `plan`"
     d = MaskDraft(plan, facts, metadata_facts(record), rng, record.modality == 'sar')
-    text = ' '.join(filter(None, (_filled(t, d) for t in (_ONLY[plan.kind] if d.case == 'objects' else getattr(plan,
-        d.case)))))
+    plans = _ONLY[plan.kind] if d.case == 'objects' else getattr(plan, d.case)
+    text = ' '.join(_again(d, [*filter(None, (_filled(t, d) for t in plans))]))
     return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}',
         *dict.fromkeys(d.rules)))
 

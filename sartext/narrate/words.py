@@ -157,14 +157,15 @@ def place(where: str, style: str = 'at', of: str = '') -> str:
     "The cell `where` in words: 'at the top left of the picture'"
     return PLACES[style][where].format(of=f' of {of}' if of else '')
 
-# %% ../../nbs/10_words.ipynb #968a2dc2
+# %% ../../nbs/10_words.ipynb #af0c72bc
 SIZE_SCALES = {'scene':  (.03, .10, .25, .40),     # SARChat-2M
+               'line':   (.10, .25, .50, .75),     # length over the picture's side, of what is long and thin
                'object': (.003, .01, .03, .10)}    # single objects in open pictures
 SIZES = ('very small', 'small', 'medium', 'large', 'very large')
 SIZE_WORDS = {'very small': ('very small', 'tiny'), 'small': ('small',), 'medium': ('medium-sized', 'mid-sized'),
               'large': ('large',), 'very large': ('very large',)}
 
-def size_word(share: float,            # box area / picture area
+def size_word(share: float,            # box area / picture area; of a 'line': length / side
               scale: str = 'object',   # one of `SIZE_SCALES`
              ) -> str:
     "The one of `SIZES` for a share of the picture; a share on the limit takes the larger word"
