@@ -460,13 +460,13 @@ def abstract(type: str) -> str:
     "The type without its categories: 'How many [] are in the image?'"
     return re.sub(r'\[[^]]*\]', '[]', type)
 
-# %% ../../nbs/17_questions.ipynb #e6dd61b4
+# %% ../../nbs/17_questions.ipynb #d6ec89db
 ALSO = {name: also for also, names in {            # what names may also be called, beside what the table has them be
     'aircraft': 'helicopter', 'cargo ship': 'container ship;bulk carrier', 'passenger ship': 'ferry',
     'warship': 'patrol vessel', 'tanker': 'liquid cargo ship', 'bridge': 'overpass', 'airport': 'runway',
     'harbor': 'pier;dock;breakwater', 'power plant': 'solar farm', 'car': 'van;small vehicle',
-    'large vehicle': 'truck;bus;excavator;tractor', 'truck': 'ZIL131', 'battle tank': 'T62;T72',
-    'armored vehicle': 'battle tank;2S1;BMP2;BRDM2;BTR60;BTR70;ZSU234', 'stadium': 'running track',
+    'large vehicle': 'truck;bus;excavator;tractor', 'truck': 'ZIL-131', 'battle tank': 'T-62;T-72',
+    'armored vehicle': 'battle tank;2S1;BMP-2;BRDM-2;BTR-60;BTR-70;ZSU-23-4', 'stadium': 'running track',
     'built-up area': 'building;road', 'rangeland': 'grassland;shrubland', 'forest': 'orchard'}.items()
     for name in names.split(';')}
 
@@ -641,7 +641,7 @@ def _places(s: Scene, name: str) -> tuple[Fact, ...]:
     "The position facts of a category, as `box_facts` states them"
     return tuple([_place(name, c, k) for c, k in _lies(s, name)[0].items()])
 
-# %% ../../nbs/17_questions.ipynb #f242ed4a
+# %% ../../nbs/17_questions.ipynb #bb193b7a
 @lru_cache(32_768)
 def _odds(absent: tuple[str, ...], shares: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
     "Cumulative odds of absent classes: p/(1−p) for a share p, which evens out yes and no class by class"
@@ -658,7 +658,7 @@ def _absent_one(s: Scene) -> str:
 
 @lru_cache(4096)
 def _called(name: str) -> list[str]:
-    "What a thing may be asked for as: a T72 is a military vehicle and a vehicle"
+    "What a thing may be asked for as: a T-72 is a military vehicle and a vehicle"
     return [a for a in ancestors(name) if a not in GENERIC]
 
 @lru_cache(32_768)
