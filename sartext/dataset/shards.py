@@ -6,8 +6,8 @@
 __all__ = ['KEY', 'OTHERS', 'SHARD', 'ENDINGS', 'MOST', 'FEATURES', 'Sample', 'ending_of', 'write_tars', 'read_tars',
            'write_parquet', 'read_parquet', 'write_csv', 'read_csv']
 
-# %% ../../nbs/21_shards.ipynb #ca62d147
-import csv, io, json, re, tarfile
+# %% ../../nbs/21_shards.ipynb #75998905
+import csv, json, re, tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Sample:
 KEY = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]*')      # no dots: WebDataset cuts a name at its first dot
 OTHERS = ('before', 'mask', 'optical')
 
-# %% ../../nbs/21_shards.ipynb #561ed8e2
+# %% ../../nbs/21_shards.ipynb #0844bc22
 SHARD = 1000         # pictures a shard: about 50 MB of 256² PNGs, small enough to lose and large enough to stream
 
 def ending_of(image: bytes) -> str:
@@ -56,12 +56,13 @@ def write_tars(
     "Write `samples` as WebDataset shards; the same samples give the same bytes"
     written = []
     for path, run in _shards(samples, folder, name, 'tar', shard):
-        with atomic(path, 'wb') as f, tarfile.open(fileobj=f, mode='w', format=tarfile.USTAR_FORMAT) as tar:
+        with atomic(path, 'wb') as f:
             for s in run:
                 for ending, data in _files(s).items():
                     entry = tarfile.TarInfo(f'{s.key}.{ending}')     # mtime 0, uid and gid 0, no names, mode 644
                     entry.size = len(data)
-                    tar.addfile(entry, io.BytesIO(data))
+                    f.writelines((entry.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % tarfile.BLOCKSIZE)))
+            f.write(bytes(2*tarfile.BLOCKSIZE)); f.write(bytes(-f.tell() % tarfile.RECORDSIZE))
         written.append(path)
     return written
 
@@ -137,7 +138,29 @@ def _row(s: Sample) -> dict:
                 kinds=[c.kind for c in r.captions],
                 modality=r.modality, source=r.source, scene=r.scene, licence=r.licence, record=to_json(r))
 
-# %% ../../nbs/21_shards.ipynb #c7120b05
+# %% ../../nbs/21_shards.ipynb #7d9a1f7f
+def _column(values: list, kind):
+    "`values` as an Arrow array of type `kind`: bytes, text, lists of text, or pictures and None"
+    import numpy as np, pyarrow as pa
+    n, none = len(values), None
+    if pa.types.is_struct(kind):
+        if None in values: none = pa.py_buffer(np.packbits([v is not None for v in values], bitorder='little'))
+        parts = [_column([v[f.name] if v else b'' for v in values], f.type) for f in kind]
+        return pa.StructArray.from_buffers(kind, n, [none], children=parts)
+    if pa.types.is_string(kind): values = [v.encode() if isinstance(v, str) else v for v in values]
+    at = np.cumsum([0, *map(len, values)])
+    if at[-1] >= 1 << 31: raise ValueError(f'{n} images of {at[-1]:,} bytes, more than a row group holds; lower `group`')
+    starts = pa.py_buffer(at.astype('int32'))
+    if pa.types.is_list(kind):
+        parts = [_column(list(chain.from_iterable(values)), kind.value_type)]
+        return pa.ListArray.from_buffers(kind, n, [none, starts], children=parts)
+    return pa.Array.from_buffers(kind, n, [none, starts, pa.py_buffer(b''.join(values))])
+
+def _table(rows: list[dict], schema):
+    import pyarrow as pa
+    return pa.Table.from_arrays([_column([r[f.name] for r in rows], f.type) for f in schema], schema=schema)
+
+# %% ../../nbs/21_shards.ipynb #dd1fca6b
 def write_parquet(
     samples: Iterable[Sample],      # streamed, in the order wanted
     folder: str | Path,             # where the files go
@@ -148,9 +171,13 @@ def write_parquet(
     "Write `samples` as Parquet files in Hugging Face's layout; the same samples give the same bytes"
     import pyarrow as pa, pyarrow.parquet as pq
     schema, written = _schema(), []
+    texts = [f'{f.name}{dict(struct=".path", list=".list.element").get(str(f.type).split("<")[0], "")}' for f in schema]
+    # the memory of the system is kept from one group to the next; that of Arrow is returned and asked for again
+    how = dict(compression=dict.fromkeys(texts, 'zstd'), use_dictionary=texts, write_statistics=texts,
+               write_batch_size=1, memory_pool=pa.system_memory_pool())
     for path, run in _shards(samples, folder, name, 'parquet', shard):
-        with atomic(path, 'wb') as f, pq.ParquetWriter(f, schema, compression='zstd') as out:
-            while rows := [_row(s) for s in islice(run, group)]: out.write_table(pa.Table.from_pylist(rows, schema))
+        with atomic(path, 'wb') as f, pq.ParquetWriter(f, schema, **how) as out:
+            while rows := [_row(s) for s in islice(run, group)]: out.write_table(_table(rows, schema))
         written.append(path)
     return written
 

@@ -86,7 +86,7 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     low = _waves() @ flat @ _waves().T
     return np.packbits((low > np.median(low)).ravel()[_freq]).tobytes().hex()
 
-# %% ../../nbs/20_splits.ipynb #5ae0d8d1
+# %% ../../nbs/20_splits.ipynb #e08ba538
 @dataclass(frozen=True)
 class Fingerprint:
     "What makes two files the same picture"
@@ -98,9 +98,9 @@ def fingerprint(path: str | Path, image: np.ndarray | None = None, data: bytes |
     "Fingerprint of the picture at `path`; `image` is it decoded, `data` its bytes, where at hand; `how`: for `picture`"
     file = hashlib.sha256(Path(path).read_bytes() if data is None else data).hexdigest()
     image = picture(path, **how) if image is None else image
-    kind = repr((image.shape, str(image.dtype))).encode()
-    pixels = hashlib.sha256(kind + np.ascontiguousarray(image).tobytes()).hexdigest()
-    return Fingerprint(file, pixels, perceptual_hash(image))
+    pixels = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
+    pixels.update(np.ascontiguousarray(image))
+    return Fingerprint(file, pixels.hexdigest(), perceptual_hash(image))
 
 # %% ../../nbs/20_splits.ipynb #4e4a1046
 def pictures_of(record: Record) -> dict[str, str]:
@@ -214,7 +214,7 @@ def turns(raw: np.ndarray) -> Iterator[np.ndarray]:      # (n, 32) uint8, the by
                 view = b ^ ((y*odd[:, None] + x*odd) % 2)
                 yield np.ascontiguousarray(np.packbits(view.reshape(-1, 256)[:, _freq], axis=1))
 
-# %% ../../nbs/20_splits.ipynb #b87b9e0a
+# %% ../../nbs/20_splits.ipynb #20c11552
 def _candidates(words: np.ndarray, others: np.ndarray, slack: int = 16, block: int = 1 << 21
                ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     "Index pairs i < j, in blocks: uint16 `words[i]` and `others[j]` are equal or differ in one of the `slack` low bits"
@@ -231,8 +231,10 @@ def _candidates(words: np.ndarray, others: np.ndarray, slack: int = 16, block: i
             yield i[i < j], j[i < j]
             start = stop
 
-def _near(raw: np.ndarray, threshold: int) -> np.ndarray:
-    "(pairs, 2) indices i < j of the rows of `raw` (n, 32) uint8 at most `threshold` bits apart, or `TURNED` if turned"
+@lru_cache(1)           # a build asks three times: to deal, for the duplicates and for what leaks
+def _near(hashes: bytes, threshold: int) -> np.ndarray:
+    "(pairs, 2) indices i < j of `hashes`, 32 bytes each, at most `threshold` bits apart, or `TURNED` if turned"
+    raw = np.frombuffer(hashes, 'uint8').reshape(-1, 32)
     words, quads, pairs = raw.view('>u2').astype('uint16'), raw.view('uint64'), [np.zeros(0, 'int64')]
     for t, view in enumerate(turns(raw)):                   # the first is the picture as it stands
         most, slack = (threshold, 16) if t == 0 else (min(threshold, TURNED), 0)
@@ -245,8 +247,7 @@ def _near(raw: np.ndarray, threshold: int) -> np.ndarray:
 
 def near_pairs(hashes: Sequence[str], threshold: int = NEAR) -> list[tuple[int, int]]:
     "Pairs i < j of `hashes` (64 hex digits each) that differ in at most `threshold` of 256 bits, or `TURNED` if turned"
-    raw = np.frombuffer(bytes.fromhex(''.join(hashes)), 'uint8').reshape(len(hashes), 32)
-    return [(i, j) for i, j in _near(raw, threshold).tolist()]
+    return [(i, j) for i, j in _near(bytes.fromhex(''.join(hashes)), threshold).tolist()]
 
 # %% ../../nbs/20_splits.ipynb #fb64f137
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ def _item(r: Record, prints: dict[str, Fingerprint]) -> Item:
     marks = b''.join(mark(p, prints.get(p)) for p in pictures_of(r))
     return Item(r.id, r.scene, r.split, r.modality, marks, r.source, categories_of(r))
 
-# %% ../../nbs/20_splits.ipynb #f2237981
+# %% ../../nbs/20_splits.ipynb #378af213
 def _edges(items: Sequence[Item], threshold: int | None, scenes: bool) -> np.ndarray:
     "(edges, 2) child and parent: record – path – bytes – pixels – looks, and record – scene"
     marks = np.frombuffer(b''.join(i.marks for i in items), MARK)
@@ -313,7 +314,7 @@ def _edges(items: Sequence[Item], threshold: int | None, scenes: bool) -> np.nda
     seen = seen[seen['looks'].any(1)]
     if threshold is not None and len(seen):
         hashes, which = np.unique(seen['looks'], axis=0, return_inverse=True)
-        near = _near(np.ascontiguousarray(hashes).view('uint8').reshape(len(hashes), 32), threshold)
+        near = _near(hashes.tobytes(), threshold)
         which, near = (x.astype('u8') << np.uint64(3) | np.uint64(5) for x in (which.ravel(), near))
         edges += [(seen['pixels'], which), near.T]
     return np.unique(np.concatenate([np.stack(e, 1) for e in edges]), axis=0)
