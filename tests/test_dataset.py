@@ -414,6 +414,41 @@ def test_ray_gives_the_same_bytes(data):
     subprocess.run([sys.executable, '-c', code, top/'in/records.jsonl', top/'ray'], check=True)
     assert contents(top/'ray') == contents(top/'out')
 
+def test_ray_is_handed_a_part_of_the_jobs_at_a_time(monkeypatch):
+    from types import SimpleNamespace as N
+    from sartext.dataset.splits import spread
+    begun = []
+    def jobs():
+        for k in range(2000): begun.append(k); yield k
+    class Rows(list):                           # of Ray what is used here, without Ray: from_items, map, iter_rows
+        def map(self, f): return Rows([f(row) for row in self])
+        def iter_rows(self): return iter(self)
+    context = N(execution_options=N(preserve_order=False), enable_progress_bars=True)
+    data = N(from_items=lambda rows, override_num_blocks: Rows(rows), DataContext=N(get_current=lambda: context))
+    ray = N(data=data, is_initialized=lambda: True, cluster_resources=lambda: {'CPU': 2.})
+    monkeypatch.setitem(sys.modules, 'ray', ray); monkeypatch.setitem(sys.modules, 'ray.data', data)
+    done = spread(abs, jobs(), engine='ray')
+    assert next(done) == 0 and len(begun) < 300
+    assert [0, *done] == list(range(2000)) and context.execution_options.preserve_order
+
+def test_an_image_is_decoded_once_and_its_bytes_are_hashed_once(tmp_path, monkeypatch):
+    rng, hashed, decoded, sha, decoder = np.random.default_rng(0), [], [], hashlib.sha256, Image._getdecoder
+    Image.fromarray(rng.integers(0, 255, (64, 64)).astype('uint8')).save(tmp_path/'a.png'); data = (tmp_path/'a.png').read_bytes()
+    monkeypatch.setattr(hashlib, 'sha256', lambda d=b'', **k: hashed.append(bytes(d)) or sha(d, **k))
+    monkeypatch.setattr(Image, '_getdecoder', lambda *a: decoded.append(a[1]) or decoder(*a))
+    made = b._make(b._job(Record('a', 'a.png', 64, 64), 'a', tmp_path, tmp_path/'out', None))
+    assert hashed.count(data) == 1 and decoded == ['zip'] and made['prints']['a.png'][0] == made['files']['images/a.png'] == sha(data).hexdigest()
+
+def test_look_alikes_are_sought_once_a_build(data, tmp_path):
+    from sartext.dataset.splits import _near
+    _near.cache_clear(); b.build(data[0]/'in/records.jsonl', tmp_path/'o')
+    assert _near.cache_info().misses == 1 and _near.cache_info().hits == 2
+
+def test_packing_loads_no_pandas(tmp_path):
+    code = ('import sys\nfrom sartext.dataset.shards import *\nfrom sartext.records import Record\n'
+            'write_parquet([Sample("a", Record("a", "a.png", 9, 9), b"x")], sys.argv[1], "a")\nassert "pyarrow" in sys.modules and "pandas" not in sys.modules')
+    subprocess.run([sys.executable, '-c', code, tmp_path], check=True)
+
 def test_without_ray_it_is_said_how_to_come_by_it(data, tmp_path, monkeypatch):
     top, _, _ = data
     monkeypatch.setitem(sys.modules, 'ray', None)

@@ -116,7 +116,7 @@ def _holds(made: dict, job: dict) -> bool:
             for name, sha in files.items())
     except (OSError, KeyError, TypeError, AttributeError): return False
 
-# %% ../../nbs/22_build.ipynb #c3f39d68
+# %% ../../nbs/22_build.ipynb #94d53ea8
 def _drawn(full: Path, data: bytes, name: str, how: dict, size: int | None) -> tuple[np.ndarray, bytes]:
     "Pixels of the source in its own size, and the bytes that go into the data set"
     if name == 'mask': a = index_mask(full, **how)
@@ -139,8 +139,8 @@ def _make(job: dict, old: dict | None = None) -> dict:
             a, png = _drawn(full, data, name, how, job['size'])
             if name in ('image', 'mask') and a.shape[1::-1] != tuple(job['want']):
                 raise ValueError('{}×{} pixels, its record says {}×{}'.format(*a.shape[1::-1], *job['want']))
-            sha = [hashlib.sha256(data).hexdigest()]
-            made['prints'][path] = sha if name == 'mask' else list(asdict(fingerprint(full, a, data)).values())
+            made['prints'][path] = prints = ([hashlib.sha256(data).hexdigest()] if name == 'mask' else
+                                             list(vars(fingerprint(full, a, data)).values()))
         except (BadInput, OSError, ValueError, SyntaxError) as e:        # Pillow raises SyntaxError for a broken PNG
             made['faults'].append([path, f"record {job['id']}", f'{name} cannot be used: {reason(e, full)}',
                                    "replace the file, or pass on_error='skip'"])
@@ -148,7 +148,7 @@ def _make(job: dict, old: dict | None = None) -> dict:
             continue
         target = f"images/{job['key']}.{'' if name == 'image' else f'{name}.'}{ending_of(png)}"
         with atomic(Path(job['out'])/target, 'wb') as f: f.write(png)
-        made['files'][target] = sha[0] if png is data else hashlib.sha256(png).hexdigest()
+        made['files'][target] = prints[0] if png is data else hashlib.sha256(png).hexdigest()
         if name == 'image': made['size'] = list(fit(*job['want'], job['size']))
     return made
 
@@ -313,26 +313,30 @@ def _positions(ax, where):
     ax.set_yticks([.5, 1.5, 2.5], ['top', 'center', 'bottom'])
     ax.tick_params(length=0); ax.set_title('Where the objects are')
 
-# %% ../../nbs/22_build.ipynb #07bff29d
+# %% ../../nbs/22_build.ipynb #6d88bdcd
 def _lines(record: Record) -> list[str]:
     "First caption of `record`, wrapped for the sample sheet"
     import textwrap
     lines = textwrap.wrap(record.captions[0].text.replace('$', r'\$'), 40)
     return lines[:7] + ['…'][:len(lines) > 7]
 
-def _sheet(fig, sheet: Sequence[tuple[Record, bytes]], rows: int, tall: float, deep: float) -> None:
-    "Pictures with boxes, captions below; `tall` and `deep` are the inches of a picture and of a caption"
+def _sheet(fig, sheet: Sequence[tuple[Record, bytes]], wide: float, tall: float, deep: float) -> None:
+    "Pictures with boxes, captions below; `wide`, `tall` and `deep` are the inches of a picture and of a caption"
     from PIL import Image
     from matplotlib.patches import Rectangle
-    axes = fig.subplots(2*rows, 4, squeeze=False, height_ratios=[tall, deep]*rows).reshape(rows, 2, 4)
-    for ax in axes.ravel(): ax.axis('off')
-    for k, (record, png) in enumerate(sheet):
-        ax, below = axes[k//4, :, k % 4]
-        ax.imshow(np.asarray(Image.open(io.BytesIO(png))), cmap='gray', vmin=0, vmax=255); ax.set_anchor('S')
-        for b in record.boxes: ax.add_patch(Rectangle((b.x, b.y), b.w, b.h, fill=False, ec='#ffb000', lw=1))
-        below.text(0, 1, '\n'.join(_lines(record)), fontsize=8, va='top', transform=below.transAxes)
+    ax = fig.add_axes((0, 0, 1, 1)); ax.axis('off')     # one for all, in inches: axes are what costs time
+    for k, (r, png) in enumerate(sheet):
+        scale = min(wide/r.width, tall/r.height); w, h = r.width*scale, r.height*scale
+        foot = (k//4 + 1)*(tall + deep) - deep; left, top = (k % 4 + .5)*fig.get_figwidth()/4 - w/2, foot - h
+        ax.imshow(np.asarray(Image.open(io.BytesIO(png))), cmap='gray', vmin=0, vmax=255,
+                  extent=(left, left + w, foot, top))
+        for b in r.boxes:
+            at = left + b.x*scale, top + b.y*scale
+            ax.add_patch(Rectangle(at, b.w*scale, b.h*scale, fill=False, ec='#ffb000', lw=1))
+        ax.text(left, foot + .05, '\n'.join(_lines(r)), fontsize=8, va='top')
+    ax.set(xlim=(0, fig.get_figwidth()), ylim=(fig.get_figheight(), 0))
 
-# %% ../../nbs/22_build.ipynb #c492be02
+# %% ../../nbs/22_build.ipynb #ff76750d
 def save_figures(stats: dict, sheet: Sequence[tuple[Record, bytes]], folder: str | Path) -> list[str]:
     "Draw the figures of the data set card into `folder`; the same bytes for the same data"
     import matplotlib as mpl
@@ -353,11 +357,12 @@ def save_figures(stats: dict, sheet: Sequence[tuple[Record, bytes]], folder: str
             rows = -(-len(sheet)//4)
             tall = 2.65*min(1.5, max(r.height/r.width for r, _ in sheet))
             deep = .25 + .15*max(len(_lines(r)) for r, _ in sheet)
-            fig = Figure(figsize=(11, rows*(tall + deep)), layout='constrained'); _sheet(fig, sheet, rows, tall, deep)
+            fig = Figure(figsize=(11, rows*(tall + deep))); _sheet(fig, sheet, 2.65, tall, deep)
             drawn.append(('samples', fig))
         for name, fig in drawn:
             with atomic(Path(folder)/f'{name}.png', 'wb') as f:
-                fig.savefig(f, format='png', dpi=100, metadata={'Software': None})
+                fig.savefig(f, format='png', dpi=100, metadata={'Software': None},
+                            pil_kwargs=dict(compress_level=4))
     return [f'{name}.png' for name, _ in drawn]
 
 # %% ../../nbs/22_build.ipynb #411b41d3

@@ -53,7 +53,7 @@ def picture(
     if not speckle: return display_image(path, **known)
     return to_display(despeckle(read_image(path, **known), speckle, looks))
 
-# %% ../../nbs/20_splits.ipynb #24375352
+# %% ../../nbs/20_splits.ipynb #95257e1f
 NEAR = 48            # of 256 bits: up to here two pictures count as one. See the measurements below
 SIDE = 64            # pixels a side of the picture that is hashed
 _freq = np.lexsort((np.arange(256) // 16, np.add.outer(np.arange(16), np.arange(16)).ravel()))   # low frequencies first
@@ -84,7 +84,8 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     if log.std() < .01: return ''                # 1 % contrast: an empty picture resembles every other empty picture
     flat = np.round((log - log.min())/np.ptp(log)*255)
     low = _waves() @ flat @ _waves().T
-    return np.packbits((low > np.median(low)).ravel()[_freq]).tobytes().hex()
+    middle = np.sort(low, axis=None)[127:129].mean()        # the median
+    return np.packbits((low > middle).ravel()[_freq]).tobytes().hex()
 
 # %% ../../nbs/20_splits.ipynb #e08ba538
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _by_processes(f, jobs: Iterable, workers: int) -> Iterator:
             while waiting: yield waiting.popleft().result()
         except BaseException: pool.shutdown(cancel_futures=True); raise
 
-# %% ../../nbs/20_splits.ipynb #f3b1629b
+# %% ../../nbs/20_splits.ipynb #bcf15333
 def _by_ray(f, jobs: Iterable, workers: int) -> Iterator:
     "`map(f, jobs)` by Ray Data, on the cluster that `RAY_ADDRESS` names, else on `workers` local processes"
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
@@ -138,17 +139,17 @@ def _by_ray(f, jobs: Iterable, workers: int) -> Iterator:
     except ImportError as e:
         raise BadInput(Problem('engine ray', '', f'Ray Data is not installed ({e})',
                                'pip install "sartext[ray]", or use engine=\'local\'')) from e
-    rows = [{'job': pickle.dumps(job)} for job in jobs]
-    if not rows: return
     if not ray.is_initialized():            # 200 MB hold the results in flight: they are small
         here = {} if os.environ.get('RAY_ADDRESS') else dict(num_cpus=workers, object_store_memory=200 << 20,
                                                               include_dashboard=False)
         ray.init(log_to_driver=False, logging_level='ERROR', **here)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
-    done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        lambda row: {'done': pickle.dumps(f(pickle.loads(row['job'])))})
-    for row in done.iter_rows(): yield pickle.loads(row['done'])
+    most = max(256, 4*int(ray.cluster_resources().get('CPU', 1)))       # jobs at a time: millions do not pile up
+    for run in in_runs(({'job': pickle.dumps(job)} for job in jobs), most):
+        done = ray.data.from_items(run, override_num_blocks=len(run)).map(
+            lambda row: {'done': pickle.dumps(f(pickle.loads(row['job'])))})
+        for row in done.iter_rows(): yield pickle.loads(row['done'])
 
 def spread(f, jobs: Iterable, workers: int = 1, desc: str = '', engine: str = 'local') -> Iterator:
     "`map(f, jobs)` on `workers` processes or on Ray, in order, with a progress bar"
