@@ -444,6 +444,12 @@ def test_look_alikes_are_sought_once_a_build(data, tmp_path):
     _near.cache_clear(); b.build(data[0]/'in/records.jsonl', tmp_path/'o')
     assert _near.cache_info().misses == 1 and _near.cache_info().hits == 2
 
+def test_large_images_make_small_row_groups(tmp_path, monkeypatch):
+    from pyarrow.parquet import ParquetFile
+    some = [sh.Sample(f'{k}', Record(f'{k}', f'{k}.png', 9, 9), bytes(100)) for k in range(5)]
+    monkeypatch.setattr(sh, 'HELD', 250); [path] = sh.write_parquet(some, tmp_path, 'a')
+    assert ParquetFile(path).metadata.num_row_groups == 3 and list(sh.read_parquet(path)) == some
+
 def test_packing_loads_no_pandas(tmp_path):
     code = ('import sys\nfrom sartext.dataset.shards import *\nfrom sartext.records import Record\n'
             'write_parquet([Sample("a", Record("a", "a.png", 9, 9), b"x")], sys.argv[1], "a")\nassert "pyarrow" in sys.modules and "pandas" not in sys.modules')
