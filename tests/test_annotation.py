@@ -508,3 +508,8 @@ def test_two_are_close_to_each_other_not_both():
     boxes = [Box('ship', 85, 100, 12, 8), Box('ship', 101, 100, 12, 8)]
     texts = [t for p in ('seen', 'held-out') for s in range(9) for t, _ in told(*boxes, plans=p, seed=s)]
     assert any('each other' in t for t in texts) and not any(re.search(r'\bboth are \w+(?: \w+)? each other', t, re.I) for t in texts)
+
+def test_no_place_is_left_behind_the_metadata():
+    ship = Record('s', 's.png', 100, 100, boxes=(Box('ship', 40, 40, 20, 10),), sar=Sar(sensor='Sentinel-1', band='C', polarisations=('VV', 'VH'), pixel_spacing=(10., 10.)))
+    for seed in range(60):
+        for c in narrate(ship, seed, kinds=('complex',)).captions: assert not re.search(r'(?:spacing|polarization|resolution|image)[^.]*, at ', c.text), c.text

@@ -280,3 +280,41 @@ def test_unrelated_things_share_no_sentence():
 def test_it_is_the_cover_just_named():
     facts = (Fact('proportion', 'oil spill', 60), Fact('proportion', 'land', 40), Fact('scattering', 'oil spill', 'dark'), Fact('position', 'oil spill', 'left'))
     assert '. It ' in covers('mx-h-of', *facts) and covers('mx-h-of', *facts).count('The oil ') == 1
+
+def drawn_facts(*rows): return tuple(Fact(*r) for r in rows)
+
+def made(facts, kinds=('concise', 'complex')):
+    "Captions of these facts by every plan"
+    record = Record('drawn', 'd.png', 300, 300, mask='m.png', mask_classes={'1': 'water'})
+    return [compose_mask(record, p, random.Random(k), facts) for p in MASK_PLANS.values() if p.kind in kinds for k in range(4)]
+
+SEVEN = drawn_facts(('presence', 'bare ground', True), ('proportion', 'bare ground', 50), ('proportion', 'bare ground', 'largest'), ('presence', 'forest', True),
+                    ('proportion', 'forest', 20), ('position', 'forest', 'right'), ('presence', 'grassland', True), ('proportion', 'grassland', 18),
+                    ('relation', 'grassland', 'patches', 3), ('position', 'grassland', 'top left', 1), ('position', 'grassland', 'top right', 1),
+                    ('position', 'grassland', 'bottom', 1), ('presence', 'cropland', True), ('proportion', 'cropland', 12),
+                    ('presence', 'car', True), ('proportion', 'car', 0))
+
+def test_a_list_with_semicolons_ends_before_the_objects():
+    for c in made(SEVEN, ('concise',)):
+        before = c.text.split('car')[0]
+        assert before.count(';') <= 1 or '. ' in before, c.text          # lists and clauses are not parted by the same mark
+
+def test_three_items_have_their_last_comma():
+    for c in made(SEVEN, ('concise',)):
+        assert not re.search(r', with [^;.,]+, [^;.,]+ and [^;.,]+ (?:mostly|mainly|for the most part)', c.text), c.text
+
+def test_darker_than_the_rest_is_darker_than_each():
+    rng = np.random.default_rng(0); mask = np.ones((120, 200), int); mask[:, 90:] = 2; mask[:30, 150:] = 3
+    record = Record('tones', 't.png', 200, 120, mask='m.png', mask_classes={'1': 'water', '2': 'cropland', '3': 'road'})
+    sigma = np.choose(mask - 1, [.02, .1, .002])*rng.gamma(8, 1/8, mask.shape)
+    said = {(f.subject, f.value) for f in scattering_facts(record, Raster(sigma[None].astype('float32'), 'intensity', 'sigma0'), mask) if f.object is None}
+    assert any(s == 'cropland' and str(v).startswith('bright') for s, v in said) and not any(s == 'water' for s, v in said), said
+
+@pytest.mark.parametrize('source', ['terramind_s1', 'oil_spill'])
+def test_no_two_covers_are_both_the_darkest(source, data, tmp_path):
+    folder = data/source
+    read = dict(oil_spill=lambda: read_masks(folder/'images', folder/'masks', written(tmp_path, 'c.csv', OIL), index_dir=tmp_path/'i', root='/'),
+                terramind_s1=lambda: read_masks(folder/'S1RTC', folder/'LULC', written(tmp_path, 'c.csv', LAND), sar=Sar(quantity='db'), root='/'))
+    for r in read[source]():
+        tones = [str(f.value).split()[0] for f in facts_of(r, '/') if f.kind == 'scattering' and f.object is None and 'points' not in str(f.value)]
+        assert tones.count('dark') <= 1 and tones.count('bright') <= 1, (r.id, tones)

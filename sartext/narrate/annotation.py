@@ -124,7 +124,7 @@ x-contains
 {Frame} contains {none}.
 ''', 'complex', False)
 
-# %% ../../nbs/13_annotation.ipynb #34a6080d
+# %% ../../nbs/13_annotation.ipynb #067f9677
 _COMPLEX_MORE = _table('''
 x-seen
 In {frame}, {some} can be seen. | {Where}. | {Look}.
@@ -139,8 +139,8 @@ x-relation
 {None} are found in {frame}.
 
 x-appear
-{Some} appears in {frame}, {at}. | {Look}.
-{Some} appear in {frame}, {places}. | {Relation}. | {Look}.
+{Some} appears in {frame}. | {Where}. | {Look}.
+{Some} appear in {frame}. | {Relation}. | {Where}. | {Look}.
 {Some} appear in {frame}. | {Where}. | {Look}. | {Relation}.
 {None} appear in {frame}.
 

@@ -7,10 +7,10 @@ __all__ = ['LEAST_PIXELS', 'Thing', 'things', 'is_row', 'is_cluster', 'fact_orde
            'metadata_facts', 'Region', 'class_at', 'regions', 'band', 'borders', 'mask_facts', 'Surface', 'levels',
            'surface', 'scattering_facts']
 
-# %% ../../nbs/11_facts.ipynb #353ab664
+# %% ../../nbs/11_facts.ipynb #7c6087b6
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -433,23 +433,25 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
         if n >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here, single)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
-# %% ../../nbs/11_facts.ipynb #a6bbc719
+# %% ../../nbs/11_facts.ipynb #caf486ac
 def _percents(shares: list[float], all_told: bool = True) -> list[int]:  # of the whole, adding up to 1
     "Whole percent that do not add up to more than 100, nor to less where no share is rounded to zero"
-    whole = [int(100*s + .5) for s in shares]
+    whole, alone = [int(100*s + .5) for s in shares], [shares.count(s) == 1 for s in shares]     # equals stay equal
     while (over := sum(whole) - 100) > 0 or over and all_told and all(w or not s for w, s in zip(whole, shares)):
         way = 1 if over > 0 else -1
         far = [way*(n - 100*s) for n, s in zip(whole, shares)]              # how far rounding went that way
-        whole[max(range(len(whole)), key=lambda i: (far[i] > 0, shares[i] >= .1, far[i], shares[i]))] -= way
+        whole[max(range(len(whole)), key=lambda i: (far[i] > 0, alone[i], round(far[i], 9), shares[i]))] -= way
     return whole
 
-# %% ../../nbs/11_facts.ipynb #37b74696
+# %% ../../nbs/11_facts.ipynb #c3e18371
 def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[Fact]:
     "What share each class has, which has the largest, what is unlabelled, and which classes do not occur"
     n = int((~np.isin(mask, [int(v) for v in record.mask_classes])).sum())
     small = mask.size - n - sum(int(r.here.sum()) for r in found)               # of classes too small to be named
-    all_told = not any(r.name in _OBJECTS for r in found)
-    percents = _percents([*(r.share for r in found), n/mask.size, small/mask.size], all_told)
+    things = [r for r in found if r.name in _OBJECTS]                           # counted, so their shares are not told
+    ground = [r.share for r in found if r.name not in _OBJECTS]
+    told = iter(_percents([*ground, n/mask.size, *([] if things else [small/mask.size])], not things))
+    percents = [int(100*r.share + .5) if r.name in _OBJECTS else next(told) for r in found]
     for r, percent in zip(found, percents):
         yield Fact('presence', r.name, True)
         yield Fact('proportion', r.name, percent)
@@ -457,7 +459,7 @@ def _shares(record: Record, found: list[Region], mask: np.ndarray) -> Iterator[F
     if found and found[0].name not in NOUNS and found[0].share > min(.5, n/mask.size):
         if found[0].share > .5: yield Fact('proportion', found[0].name, 'most')
         elif len(found) < 2 or percents[0] > percents[1]: yield Fact('proportion', found[0].name, 'largest')
-    if n or small: yield Fact('proportion', 'unlabelled', percents[-2])
+    if n or small: yield Fact('proportion', 'unlabelled', next(told))
     here = {int(v) for v in np.unique(mask)}    # of what has a few pixels neither is said: not there, or there
     present = {class_at(n, record.spacing) for v, n in record.mask_classes.items() if int(v) in here}
     absent = {class_at(n, record.spacing) for n in record.mask_classes.values()} - {r.name for r in found} - present
@@ -671,7 +673,7 @@ def surface(values: np.ndarray, here: np.ndarray, scale: str) -> Surface | None:
     decibel = 10*np.log10(np.maximum(mean, 1e-9))
     return Surface(float(10*np.log10(max(level, 1e-9))), float(decibel.std()), False, _points(values, inside, scale))
 
-# %% ../../nbs/11_facts.ipynb #dd952ab7
+# %% ../../nbs/11_facts.ipynb #5998dc54
 _APART, _APART_GREY = 3., 1.5       # dB; standard deviations
 _SMOOTH, _ROUGH, _RATIO = 2.2, 3.5, 1.5
 _SOME, _MANY = 3, 20                # bright points
@@ -682,13 +684,16 @@ def _darker(a: Surface, b: Surface, scale: str) -> float | None:
     both = np.hypot(a.spread, b.spread)/2**.5
     return by if by >= (_APART_GREY*both if scale == 'display' else max(_APART, .75*both)) and by > 0 else None
 
-def _look(a: Surface, rest: Surface, scale: str) -> str:
-    "'dark and smooth', 'dark', 'bright and rough', 'bright', 'rough' against the rest of the picture; ''"
+def _look(a: Surface, rest: Surface, scale: str, others: Sequence[Surface] = ()) -> str:
+    "'dark and smooth', 'dark', 'bright and rough', 'bright', 'rough' against all the rest and each of the others; ''"
     tone = 'dark' if _darker(a, rest, scale) else 'bright' if _darker(rest, a, scale) else ''
+    if tone and any(b.level < a.level if tone == 'dark' else b.level > a.level for b in others): tone = ''
     if scale == 'display':
         smooth, rough = a.spread*_RATIO <= rest.spread, a.spread >= _RATIO*rest.spread
         if a.cut or rest.cut: smooth = rough = False
     else: smooth, rough = a.spread <= min(_SMOOTH, rest.spread), a.spread >= max(_ROUGH, rest.spread)
+    smooth = smooth and all(b.spread >= a.spread for b in others)
+    rough = rough and all(b.spread <= a.spread for b in others)
     return tone + (' and smooth'*smooth if tone == 'dark' else ' and rough'*rough if tone == 'bright'
         else 'rough'*rough)
 
@@ -715,7 +720,7 @@ def _changed(found: list[Region], seen: dict, before: Raster | None, values: np.
         yield Fact('scattering', 'change', f"{'darker' if by < 0 else 'brighter'} than before", int(abs(by) + .5)
             if scale == 'known' else None)
 
-# %% ../../nbs/11_facts.ipynb #f4d80647
+# %% ../../nbs/11_facts.ipynb #b07e6719
 def scattering_facts(
     record: Record,
     raster: Raster,       # the picture, as `read_image` gives it
@@ -736,7 +741,7 @@ def scattering_facts(
         if a.points >= _SOME:
             facts.append(Fact('scattering', r.name, f"{'many' if a.points >= _MANY else 'some'} bright points"))
         rest = surface(values, whole & ~r.here, scale) if r.share < .9 else None
-        look = _look(a, rest, scale) if rest else ''
+        look = _look(a, rest, scale, [b for name, b in seen.items() if name != r.name]) if rest else ''
         if look and not (look.startswith('bright') and r.share > .5):       # what is most of a picture is its measure
             facts.append(Fact('scattering', r.name, look))
         for name, b in seen.items():

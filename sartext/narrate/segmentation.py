@@ -313,7 +313,7 @@ def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
     return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
                  f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #722b1c66
+# %% ../../nbs/14_segmentation.ipynb #115fa367
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -352,7 +352,7 @@ def _rest(d: MaskDraft) -> str:
     items += _smaller(d, bare, [d.covers[0], *much, *placed])
     more = len(d.covers) - 1 - len(names)
     several = items if len(items) > 2 else items[:-1]
-    comma = len(items) > 1 and (len(bare) > 1 or much or any(',' in i for i in several))
+    comma = len(items) > 2 or len(items) > 1 and (len(bare) > 1 or much or any(',' in i for i in several))
     apart = [',' in re.sub(r', \w+ in each corner$', '', i) for i in items]
     mark = ';' if any(apart[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
@@ -500,7 +500,7 @@ def _scattering(d: MaskDraft) -> str:
     if len(told) < 2: told += [_tone(d, f) for f in tones[1:2]]
     return '; '.join(told)
 
-# %% ../../nbs/14_segmentation.ipynb #57a896dc
+# %% ../../nbs/14_segmentation.ipynb #d06304af
 MASK_SLOTS = {
     'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
         else 'the area' if d.plan.id == 'mx-in' else ''),
@@ -512,13 +512,17 @@ MASK_SLOTS = {
 
 def _filled(template: str, d: MaskDraft) -> str:
     "One sentence; '' where its first slot has nothing to say"
+    tail = []
     def slot(m):
         text = MASK_SLOTS[m[1].lower()](d)
+        if m[1] == 'objects': tail.append(text)
         if m[1][0].islower(): return text
         # no digits at the start
         if (n := re.match(r'(\d+)(?= )', text)): text = number_word(int(n[1]), limit=999) + text[n.end():]
         return text[:1].upper() + text[1:]
     text = re.sub(r'\{(\w+)\}', slot, template)
+    if tail and tail[0] and ';' in text[:(at := text.index(tail[0]))]:        # a list with semicolons ends before the objects
+        text = f'{text[:at]}. {tail[0][2:3].upper()}{tail[0][3:]}{text[at + len(tail[0]):]}'
     return text if re.match(r'[\w“]', text) else ''
 
 def _again(d: MaskDraft, sentences: list[str]) -> list[str]:
