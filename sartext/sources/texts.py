@@ -57,15 +57,15 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
         problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
     finally: csv.field_size_limit(usual)
 
-# %% ../../nbs/05_texts.ipynb #6ff45380
+# %% ../../nbs/05_texts.ipynb #529f26df
 def _whole(value, problems: Problems, path: Path) -> Iterator[tuple[str, dict]]:
     "Place and row of one JSON value that holds everything"
     if isinstance(value, dict) and isinstance(value.get('images'), list) and 'messages' not in value:
         said = {}
         for a in (o for o in value.get('annotations') or () if isinstance(o, dict)):
             said.setdefault(str(a.get('image_id')), []).append(a.get('caption'))
-        def told(o):                                # COCO's id is one of this file only
-            o = {**o, 'captions': said[i], 'id': None} if (i := str(o.get('id'))) in said else o
+        def told(o):                                # COCO's id is one of this file and its results only
+            o = {**o, 'captions': said[i], 'id': None, 'image_id': o['id']} if (i := str(o.get('id'))) in said else o
             if not (isinstance(o.get('filepath'), str) and isinstance(o.get('filename'), str)): return o
             return {**o, 'filepath': f"{o['filepath']}/{o['filename']}"}    # Karpathy: folder and name
         value = [told(o) if isinstance(o, dict) else o for o in value['images']]
