@@ -6,8 +6,8 @@
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
            'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
-           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'reproduce',
-           'experiments']
+           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'captions',
+           'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -624,6 +624,42 @@ def retrieval(
     evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
 
 app.add_typer(evaluate, name='evaluate')
+
+# %% ../nbs/62_cli.ipynb #8dff195a
+@evaluate.command()
+def captions(
+    predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
+    references: Annotated[Path | None, typer.Option(
+        help="captions.json (COCO) or another file of captions; without: SARLANG's label.")] = None,
+    records: Annotated[Path | None, typer.Option(help='Records with boxes: facts are checked, too.')] = None,
+    raw: Annotated[bool, typer.Option('--raw', help="Raw strings, no tokeniser, as SARLANG's script.")] = False,
+    baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
+    rounds: Annotated[int | None, typer.Option(
+        help='References of an image left out in turn to see what people get; 0: none; default: each.', min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    on_error: Faults = OnError.stop,
+    seed: Seed = 0,
+):
+    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE and facts, beside dull baselines and people."
+    from sartext.evaluate.captioning import evaluate_file
+    from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
+    from sartext.records import read_records
+    problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
+    known = read_records(records) if records else None
+    scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
+                                 seed=seed, **how)
+    _tell(problems)
+    made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
+    sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem, stamp_of(held.items()), made=made)
+    if out: print(f'scores: {write_sheets(sheets, out)}')
+
+@app.command('setup-spice')
+def setup_spice(
+    archive: Annotated[Path | None, typer.Option('--zip', help='stanford-corenlp-full-2015-12-09.zip.')] = None,
+):
+    "Keep the CoreNLP files that SPICE needs."
+    from sartext.evaluate.captioning import setup_spice as keep
+    print(f'SPICE: {keep(archive)}')
 
 # %% ../nbs/62_cli.ipynb #09e4c515
 def _both(images, annotations) -> None:

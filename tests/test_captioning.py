@@ -3,13 +3,14 @@ import json, os, re, shutil, subprocess, sys, zipfile
 from pathlib import Path
 import numpy as np
 import pytest
-from conftest import data
+from conftest import data, sartext
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from sartext.evaluate import captioning
 from sartext.evaluate.captioning import METRICS, RAW, compare, evaluate_file, leave_one_out, measure, read_pairs, tokenize
-from sartext.records import BadInput, Box, Problems, Record
+from sartext.evaluate.scores import read_sheets
+from sartext.records import BadInput, Box, Problems, Record, write_records
 
 JAVA_METRICS = [m for m in METRICS if m != 'SPICE']
 NAMES = {f'BLEU-{n}': f'Bleu_{n}' for n in range(1, 5)} | {'METEOR': 'METEOR', 'ROUGE-L': 'ROUGE_L', 'CIDEr': 'CIDEr'}
@@ -213,16 +214,32 @@ def test_files_that_do_not_fit(what, tmp_path):
 
 def test_what_was_left_out_is_told(tmp_path, capsys):
     given = files(tmp_path, [(1, 'a ship'), (3, 'a pier')], (('1', 'A ship.'), ('2', 'x'), ('3', 'A pier.'), ('3', 'One pier.')))
-    evaluate_file(*given, out=tmp_path/'scores.json', problems=Problems('skip'), metrics=['BLEU-1'])
-    saved = json.loads((tmp_path/'scores.json').read_text('utf-8'))['scores']['results']
+    scores, held = evaluate_file(*given, problems=Problems('skip'), metrics=['BLEU-1'])
+    saved = json.loads(json.dumps(scores['results'].summary()))
     assert '1 images left out' in capsys.readouterr().out and (saved['left_out'], saved['images'], saved['BLEU-1']) == (1, 2, pytest.approx(1))
+    assert held == {'1': ('A ship.',), '3': ('A pier.', 'One pier.')}
+
+def test_command(tmp_path):
+    "COCO's two files through the real command, with facts, to a file of sheets that the leaderboard reads"
+    given = files(tmp_path, [('1.png', 'One ship is at the top left.'), ('2.png', 'Two ships.')], (('1', 'A ship.'), ('1', 'One ship.'), ('2', 'A pier.')))
+    records = [Record(i, f'{i}.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',)) for i in '12']
+    write_records(records, tmp_path/'records.jsonl')
+    args = ['evaluate', 'captions', '--predictions', given[0], '--references', given[1]]
+    r = sartext(*args, '--records', tmp_path/'records.jsonl', '--out', tmp_path/'scores.json'); assert r.returncode == 0, r.stderr
+    whole, apart = read_sheets(tmp_path/'scores.json')
+    assert whole.model == 'results' and 'PTB tokens' in whole.protocol and 'shuffled' in whole.baselines and 'corenlp' in whole.scores['SPICE'].why
+    assert whole.scores['fact precision'].value == pytest.approx(200/3) and apart.n == 1 and 'one image only' in apart.scores['CIDEr'].why
+    (tmp_path/'results.json').write_text('[{"image_id": "1.png", "caption": "a"}]')
+    r = sartext(*args); assert r.returncode == 1 and r.stderr.startswith('sartext: ') and len(r.stderr.splitlines()) == 1 and 'image 2.png: has no caption' in r.stderr
+    r = sartext(*args, '--on-error', 'skip', '--rounds', 0); assert r.returncode == 0 and '1 images left out' in r.stdout and 'skipped: ' in r.stderr
+    r = sartext('setup-spice', env={'SARTEXT_CACHE': tmp_path/'none'}); assert r.returncode == 1 and 'nlp.stanford.edu' in r.stderr
 
 def test_records_of_other_images(tmp_path):
     given = files(tmp_path, [('1.png', 'a ship'), ('2.png', 'a pier')])
     record = Record('1', '1.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',))
     with pytest.raises(BadInput, match='image 2.png: is no id'): evaluate_file(*given, records=[record])
     with pytest.raises(BadInput, match='no image is among the records'): evaluate_file(*given, records=[], problems=Problems('skip'))
-    found = evaluate_file(*given, records=[record], problems=Problems('skip'), metrics=['BLEU-1'])['results']
+    found = evaluate_file(*given, records=[record], problems=Problems('skip'), metrics=['BLEU-1'])[0]['results']
     assert found.images == ('1.png',) and found['fact precision'] == 1 and found.protocol.left_out == 1
 
 # numbers

@@ -6,7 +6,7 @@ from PIL import Image
 import pytest
 from conftest import sartext
 
-VERBS = [['simulate'], ['narrate'], ['build'], ['leaks'], ['train'], ['evaluate'], ['evaluate', 'retrieval'], ['reproduce'], ['experiments']]
+VERBS = [['simulate'], ['narrate'], ['build'], ['leaks'], ['train'], ['evaluate'], ['evaluate', 'retrieval'], ['evaluate', 'captions'], ['setup-spice'], ['reproduce'], ['experiments']]
 
 @pytest.mark.parametrize('verb', VERBS, ids=' '.join)
 def test_help(verb):
@@ -28,6 +28,7 @@ def test_wrong_use(args, tmp_path):
                                   ['build', '--records', 'no.jsonl', '--out', 'data'],
                                   ['train', '--data', 'no', '--out', 'model'],
                                   ['evaluate', 'retrieval', '--data', 'no', '--model', 'models/sar'],
+                                  ['evaluate', 'captions', '--predictions', 'no.json', '--references', 'none.json'], ['setup-spice', '--zip', 'no.zip'],
                                   ['reproduce', '--images', 'no', '--annotations', 'no.json', '--out', 'run']], ids=' '.join)
 def test_refused(args, tmp_path):
     r = sartext(*args, cwd=tmp_path)

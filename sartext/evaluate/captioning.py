@@ -497,16 +497,15 @@ def caption_table(
     if PEOPLE not in scores: notes.append('no yardstick of people: no image has two different references, or not asked')
     return Table(('captions', 'references', *metrics), tuple(rows), ' · '.join(notes))
 
-# %% ../../nbs/41_captioning.ipynb #15dade2a
+# %% ../../nbs/41_captioning.ipynb #23506de9
 def evaluate_file(
     predictions: str | Path,                # results.json, or SARLANG's Caption_result.jsonl
     references: str | Path | None = None,   # captions.json
-    out: str | Path | None = None,          # JSON file for the numbers
     records: Iterable[Record] | None = None, # with boxes, for facts; the images are found by id or path
     problems: Problems | None = None,
     **options,                              # of `compare`
-) -> dict[str, Scores]:
-    "Score a file of captions: prints the table, returns the scores"
+) -> tuple[dict[str, Scores], dict[str, tuple[str, ...]]]:
+    "Score a file of captions: prints the table, returns the scores and the references they were held to"
     problems = Problems() if problems is None else problems
     known = None
     said, refs, left = read_pairs(predictions, references, problems)
@@ -521,9 +520,5 @@ def evaluate_file(
         known = {i: known[i] for i in refs}
     name, raw = Path(predictions).stem, options.pop('raw', references is None)
     scores = compare({name: said}, refs, known, raw=raw, left_out=left, **options)
-    table = caption_table(scores); print(table)
-    def intervals(s): return {m: str(i) for m in s.metrics if (i := s.interval(m, resamples=2000))}
-    if out is not None:
-        rows = {name: s.summary() | {'intervals ×100': intervals(s)} for name, s in scores.items()}
-        with atomic(out) as f: json.dump({'scores': rows, 'table': table.markdown()}, f, indent=1, ensure_ascii=False)
-    return scores
+    print(caption_table(scores))
+    return scores, refs
