@@ -625,7 +625,7 @@ def retrieval(
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #8dff195a
+# %% ../nbs/62_cli.ipynb #0b9a958c
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -650,7 +650,8 @@ def captions(
                                  seed=seed, **how)
     _tell(problems)
     made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
-    sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem, stamp_of(held.items()), made=made)
+    data = (references or predictions).stem
+    sheets = caption_sheets(scores, [predictions.stem], data, stamp_of(held.items()), made=made)
     if out: print(f'scores: {write_sheets(sheets, out)}')
 
 @app.command('setup-spice')
