@@ -4,23 +4,23 @@
 
 # %% auto #0
 __all__ = ['FILL', 'GLUE', 'DENIALS', 'UNITS', 'VAGUE', 'Read', 'KINDS', 'CASES', 'DEFECTS', 'PREDICTION_KEYS', 'TRUTH_KEYS',
-           'JUDGE', 'Lexicon', 'lexicon_of', 'kind_of_answer', 'Verdict', 'score_answer', 'sarlang_rule', 'defects',
-           'Item', 'items_of', 'read_items', 'Said', 'read_predictions', 'match_predictions', 'items_of_predictions',
-           'Answers', 'score_answers', 'random_answers', 'majority_answers', 'question_only', 'picture_features',
-           'similar_image', 'baselines', 'answers_table', 'official', 'plot_answers', 'explain', 'difference', 'judged',
-           'agreement', 'draw_items', 'Sheet', 'evaluate_answers', 'summary']
+           'LEAST', 'JUDGE', 'Lexicon', 'lexicon_of', 'kind_of_answer', 'Verdict', 'score_answer', 'sarlang_rule',
+           'defects', 'Item', 'items_of', 'read_items', 'Said', 'read_predictions', 'match_predictions',
+           'items_of_predictions', 'Answers', 'score_answers', 'random_answers', 'majority_answers', 'question_only',
+           'picture_features', 'similar_image', 'baselines', 'answers_table', 'official', 'plot_answers', 'explain',
+           'difference', 'judged', 'agreement', 'draw_items', 'Sheet', 'summary', 'evaluate_answers']
 
-# %% ../../nbs/42_answering.ipynb #360f84eb
+# %% ../../nbs/42_answering.ipynb #d358c745
 import csv, json, math, os, re, unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
 from ..records import BadInput, Problem, Problems, Record, atomic, images_of, read_records, rng_for, seed_for
 from ..imagery.read import display_image
-from ..sources.texts import IMAGE_KEYS, finder, read_told, table_rows, _column
+from ..sources.texts import IMAGE_KEYS, JSON_LINES, finder, read_told, table_rows, _column
 from ..narrate.words import CELLS, COVERS, NOUNS, cover, plural
 from ..narrate.checking import _number_at
 from ..narrate.captioners import ServerFailed
@@ -28,10 +28,11 @@ from ..narrate.questions import APPLICATIONS, GENERIC, _kin, abstract
 from ..narrate.auditing import _line, _shares, cohen_kappa, wilson
 from .retrieval import Difference, Interval, Table, interval, normalise, paired_difference
 
-# %% ../../nbs/42_answering.ipynb #9a1c1ba9
+# %% ../../nbs/42_answering.ipynb #b2fba449
 _TOKEN = re.compile(r"(?<![\w.)\]])-?\d+(?:[.,]\d+)*(?!\w)|[^\W_]+(?:'[^\W_]+)?|[%°,;/|&+\n•.!?:]")
-_FINAL = re.compile(r".*\b(?:answer|conclusion)(?:\s+is)?\s*:|.*\banswer\s+is\b(?!\s+(?:not|unclear|unknown|uncertain))", re.I | re.S)
-_BOX = re.compile(r'[\[({<]+\s*-?\d+(?:\.\d+)?(?:[\s,;]+-?\d+(?:\.\d+)?){3}\s*[\])}>]+')
+_FINAL = re.compile(r'.*\b(?:answer|conclusion)(?:\s+is)?\s*:|.*\banswer\s+is\b(?!\s+(?:not|un\w+))', re.I | re.S)
+_NUMBER = r'-?(?:\d+(?:\.\d+)?|\.\d+)'
+_BOX = re.compile(rf'[\[({{<]+\s*{_NUMBER}(?:[\s,;]+{_NUMBER}){{3}}\s*[\])}}>]+')
 
 @lru_cache(32_768)
 def _plain(text: str) -> str:
@@ -86,35 +87,45 @@ def lexicon_of(names: tuple[str, ...] = ()) -> Lexicon:
         for f in {form, plural(form) if re.fullmatch('[A-Za-z][A-Za-z -]*', form) else form}: lexicon.add(f, single)
     return lexicon
 
-# %% ../../nbs/42_answering.ipynb #6ce9b150
-FILL = set('''a an the one ones some any several many few multiple numerous various single only just at-least least image images
-    picture pictures photo photograph sar radar satellite scene area areas region regions box bounding part object objects target
-    targets structure structures category categories class classes type types kind kinds main mainly mostly most predominant
-    dominant primarily small large big tiny huge very medium bright dark strong elongated rectangular likely probably possibly
-    perhaps maybe apparently clearly approximately about around roughly exactly almost nearly total number count altogether also
-    too other another more both visible visibly present here there please sure well so thus therefore overall all group row set
-    definitely certainly indeed absolutely surely course different following marked given'''.split())
-GLUE = set('''is are was were be been being am has have had do does did can could may might will would shall should seem seems
-    appear appears look looks contain contains containing show shows showing shown include includes including depict depicts
-    depicting feature features see seen sees find found identify identified locate located lie lies lying stand stands exist exists
-    say that which who whose where when while because since as if whether it its they their them this these those he she you i we
-    my your our to of in on at by for from with within into onto over under near beside between along across through against toward
-    towards next close inside outside behind off than then either neither such like answer correct what named called belongs
-    belong corresponds i'm it's that's there's there're they're'''.split())
-DENIALS = set('not no never neither nor without none nothing cannot instead rather unlike except excluding absent lacks lack than'.split())
-_REFUSED = re.compile(r'''\b(?:not\s+(?:sure|certain|clear|possible|known|determinable)|unsure|uncertain|unclear|unknown|undetermined|unable|
-    impossible|ambiguous|(?:don't|do\ not|doesn't)\s+know|no\ (?:idea|answer|information|way\ to)|hard\ to\ (?:tell|say)|difficult\ to|
-    insufficient|not\ enough\ information|as\ an\ ai|n/a)\b|\bi'm\ sorry\b''', re.I | re.X)
-_UNTOLD = re.compile(r'''\b(?:can(?:not|'t|\ not)|could\ not|couldn't)\s+(?:be\s+)?(?:tell|told|say|said|determined?|identif(?:y|ied)|
-    answer(?:ed)?|judged?|decided?|sure|certain|assess(?:ed)?|count(?:ed)?|distinguish(?:ed)?|give|provide)\b''', re.I | re.X)
+# %% ../../nbs/42_answering.ipynb #0e2bfa19
+FILL = set('''a an the one ones some any several many few multiple numerous various single only just at-least
+    least image images picture pictures photo photograph sar radar satellite scene area areas region regions box
+    bounding part object objects target targets structure structures category categories class classes type types
+    kind kinds main mainly mostly most predominant dominant primarily small large big tiny huge very medium bright
+    dark strong elongated rectangular likely probably possibly perhaps maybe apparently clearly approximately
+    about around roughly exactly almost nearly total number count altogether also too other another more both
+    visible visibly present here there please sure well so thus therefore overall all group row set definitely
+    certainly indeed absolutely surely course different following marked given pass orbit track shape direction
+    orientation pattern arrangement channel body bodies'''.split())
+GLUE = set('''is are was were be been being am has have had do does did can could may might will would shall
+    should seem seems appear appears look looks contain contains containing show shows showing shown include
+    includes including depict depicts depicting feature features see seen sees find found identify identified
+    locate located lie lies lying stand stands exist exists say that which who whose where when while because
+    since as if whether it its they their them this these those he she you i we my your our to of in on at by for
+    from with within into onto over under near beside between along across through against toward towards next
+    close inside outside behind off than then either neither such like answer correct what named called belongs
+    belong corresponds i'm it's that's there's there're they're covers covered covering dominate dominates prevail
+    prevails occupy occupies form forms make makes out'''.split())
+DENIALS = set('''not no never neither nor without none nothing cannot instead rather unlike except excluding absent
+    lacks lack than'''.split())
+_REFUSED = re.compile(r'''\b(?:not\s+(?:sure|certain|clear|possible|known|determinable)|unsure|uncertain|unclear|
+    unknown|undetermined|unable|impossible|ambiguous|(?:don't|do\ not|doesn't)\s+know|no\ (?:idea|answer|information|
+    way\ to)|hard\ to\ (?:tell|say)|difficult\ to|insufficient|
+    not\ enough\ information|as\ an\ ai|n/a)\b|\bi'm\ sorry\b''',
+    re.I | re.X)
+_UNTOLD = re.compile(r'''\b(?:can(?:not|'t|\ not)|could\ not|couldn't)\s+(?:be\s+)?(?:tell|told|say|said|determined?|
+    identif(?:y|ied)|answer(?:ed)?|judged?|decided?|sure|certain|assess(?:ed)?|count(?:ed)?|distinguish(?:ed)?|give|
+    provide)\b''', re.I | re.X)
 
-def _content(word: str) -> bool: return word[0].isalnum() and word not in FILL and word not in GLUE and word not in DENIALS
+def _content(word: str) -> bool:
+    return not word.isdigit() and word[0].isalnum() and not any(word in o for o in (FILL, GLUE, DENIALS))
 def _denies(word: str) -> bool: return word in DENIALS or word.endswith("n't")
 def _negates(word: str) -> bool: return _denies(word) and word not in ('than', 'rather', 'instead', 'unlike')
 
-# %% ../../nbs/42_answering.ipynb #3df5c0bb
+# %% ../../nbs/42_answering.ipynb #08f54909
 UNITS = set('m km cm metre metres meter meters px pixel pixels degree degrees ° % percent db ghz x'.split())
 VAGUE = set('several many few some multiple numerous various couple dozens hundreds lots'.split())
+_OTHERS = ('this', 'that', 'the', 'which', 'each', 'another', 'any', 'every')      # before a 'one' that is no number
 _BOUNDS = set('over under below above least most exceeds exceeding than up'.split())
 
 def _value(words: Sequence[str], i: int) -> tuple[float, int] | None:
@@ -134,14 +145,13 @@ def _counted(words: Sequence[str], i: int, j: int, percent: bool) -> str:
     "'' if the number from word `i` to `j` is a count, else what it is"
     before, after = words[max(0, i - 2):i], words[j:j + 2]
     if after[:1] and after[0] in UNITS and not percent: return 'a measure'
-    if words[i] == 'one' and (before[-1:] and before[-1] in ('this', 'that', 'the', 'which', 'each', 'another', 'any', 'every')
-                              or after[:1] == ('of',)): return 'a pronoun'
+    if words[i] == 'one' and (before[-1:] and before[-1] in _OTHERS or after[:1] == ('of',)): return 'a pronoun'
     if after[:1] == ('of',) and after[1:] and after[1] in ('them', 'these', 'those', 'which'): return 'a part'
-    if before and (before[-1] in _BOUNDS or before[-2:] == ('up', 'to')) or after == ('or', 'more') or after == ('or', 'fewer'):
-        return 'a range'
+    if after in (('or', 'more'), ('or', 'fewer')): return 'a range'
+    if before and (before[-1] in _BOUNDS or before[-2:] == ('up', 'to')): return 'a range'
     return 'denied' if before and before[-1] == 'not' else ''
 
-# %% ../../nbs/42_answering.ipynb #0a5568c9
+# %% ../../nbs/42_answering.ipynb #5f44e111
 Read = tuple[frozenset[str], str]           # candidates, and what stood in the way of one
 
 def _read_number(text: str, lexicon: Lexicon, question: str = '') -> Read:
@@ -153,11 +163,12 @@ def _read_number(text: str, lexicon: Lexicon, question: str = '') -> Read:
         got = None if i in inside else _value(words, i)
         if got:
             what, count = _counted(words, i, got[1], percent), (f'{got[0]:g}', _noun(words, got[1], starts))
-            (found if not what else parts if what == 'a part' else notes).append(what and what != 'a part' and what or count)
+            if what in ('', 'a part'): (parts if what else found).append(count)
+            else: notes.append(what)
             i = got[1]; continue
         none = words[i] in ('none', 'nothing') or _denies(words[i]) and words[i+1:i+2] == ('any',)
         noun = _noun(words, i + 1, starts) if words[i] == 'no' else None
-        if none or noun or words[i] == 'no' and words[i+1:i+2] and words[i+1] in ('objects', 'targets', 'visible', 'such'):
+        if none or noun or words[i] == 'no' and {*words[i+1:i+2]} & {'objects', 'targets', 'visible', 'such'}:
             found.append(('0', noun))
         i += 1
     found = found or parts                                      # '3 ships, 2 of them at the top'
@@ -167,17 +178,20 @@ def _read_number(text: str, lexicon: Lexicon, question: str = '') -> Read:
     asked = {n for *_, n in lexicon.find(_tokens(_last_sentence(question)))}
     if any(n in asked for _, n in found): found = [(v, n) for v, n in found if n is None or n in asked]
     note = 'a range' if 'a range' in notes else 'a vague word' if VAGUE & {*words} else ''
-    return frozenset() if note == 'a range' else frozenset(v for v, _ in found), note if not found or note == 'a range' else ''
+    if note == 'a range': return frozenset(), note
+    return frozenset(v for v, _ in found), '' if found else note
 
 def _last_sentence(question: str) -> str:
     "The question itself, without the classes before it and 'Answer yes or no' behind it"
     return re.sub(r'\s*Answer [^.]*\.?\s*$', '', question).split('. ')[-1]
 
-# %% ../../nbs/42_answering.ipynb #5c5d73f9
+# %% ../../nbs/42_answering.ipynb #dc86cdbf
 _YES, _NO = set('yes yeah yep yup true affirmative'.split()), set('nope false negative'.split())
 _LED = set('there it they the this i we a an that none not yes no'.split())
 _VERBS = set('''is are was were contains contain shows show see seen can could visible present appear appears include
     includes lies lie exists exist there's it's have has find outnumber outnumbers belong'''.split())
+_SHORT = set('''is are does do can has present visible none nothing not absolutely certainly definitely indeed sure
+    absent'''.split())
 _ASKING = set('please check whether tell you would say at can any answer yes no'.split())
 
 def _bare(words: Sequence[str], lexicon: Lexicon, numbers: bool) -> tuple[str, ...]:
@@ -196,18 +210,19 @@ def _interjected(words: Sequence[str]) -> tuple[set[str], list[str]]:
     "'yes' and 'no' said as such, and the words without them"
     said, rest = set(), []
     for i, w in enumerate(words):
-        after, before = words[i + 1:i + 2], words[i - 1:i] if i else ()
-        alone = not after or not after[0][0].isalnum() or after[0] in ('and', 'or', *_LED) or before and before[0] in ('and', 'or', 'yes')
+        after, before = next(iter(words[i + 1:i + 2]), '.'), words[i - 1] if i else '.'
+        alone = not after[0].isalnum() or after in ('and', 'or', *_LED) or before in ('and', 'or', 'yes')
+        opens = not rest or not before[0].isalnum() or before in ('and', 'or')
         if w in _YES and alone: said.add('yes')
-        elif w in _NO and alone or w == 'no' and alone and (not rest or before and not before[0][0].isalnum() or before[0] in ('and', 'or')):
-            said.add('no')
+        elif alone and (w in _NO or w == 'no' and opens): said.add('no')
         else: rest.append(w)
     return said, rest
 
-# %% ../../nbs/42_answering.ipynb #8e5ea1d3
+# %% ../../nbs/42_answering.ipynb #f9326587
 def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
     "Whether `text` says yes or no"
-    words, asked = _tokens(_BOX.sub(' ', text).replace('no doubt', ' ')), _tokens(_BOX.sub(' ', _last_sentence(question)))
+    words = _tokens(_BOX.sub(' ', text).replace('no doubt', ' '))
+    asked = _tokens(_BOX.sub(' ', _last_sentence(question)))
     said, rest = _interjected(words)
     rest = tuple(w for w in rest if w[0].isalnum())
     denied = any(map(_negates, rest)) and 'only' not in rest or 'absent' in rest or 'zero' in rest
@@ -217,20 +232,21 @@ def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
     about, wanted = _bare(rest, lexicon, number), _bare(asked, lexicon, True)
     names = [n for *_, n in lexicon.find(asked)]
     same = about == wanted or len(names) < 2 and sorted(about) == sorted(wanted)
-    short = not about and ({*rest} & {'is', 'are', 'does', 'do', 'can', 'has', 'present', 'visible', 'none', 'nothing', 'not'}
-                           or {*rest} & {'absolutely', 'certainly', 'definitely', 'indeed', 'sure', 'absent'}
-                           or any(map(_negates, rest)))
+    short = not about and ({*rest} & _SHORT or any(map(_negates, rest)))
     stated = {*rest} & _VERBS or any(map(_negates, rest))        # a bare name states nothing
     if rest and (short or wanted and same and stated): said = said | {'no' if denied else 'yes'}
     if said or not about: return frozenset(said), ''
     return frozenset(), 'no yes or no, and not the question as a statement'
 
-# %% ../../nbs/42_answering.ipynb #9721ff74
-_DIRECTION = {w: d for d, ws in {'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowest lowermost bottommost',
+# %% ../../nbs/42_answering.ipynb #a33c484a
+_DIRECTION = {w: d for d, ws in {
+    'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowest lowermost bottommost',
     'left': 'left lefthand leftmost', 'right': 'right righthand rightmost',
     'mid': 'center centre central centrally middle mid midway midst'}.items() for w in ws.split()}
-_RELATIVE = re.compile(r'\b(?:left|right|top|bottom) of (?:the |a |an |its |this |that )?'
-                       r'(?!image|picture|photo|scene|frame|center|centre|it\b|sar|radar)\w+', re.I)
+_RELATIVE = re.compile(r'\b(?:left|right|top|bottom) of (?:the |a |an |its |this |that )?+'
+                       r'(?!image|picture|photo|scene|frame|center|centre|it\b|sar|radar)\w+|'
+                       r'\bfrom (?:the )?(?:left|right|top|bottom)(?: \w+)? to (?:the )?(?:left|right|top|bottom)',
+                       re.I)
 
 def _cell(found: set[str]) -> frozenset[str]:
     "The cells that direction words of one phrase mean: one, or several where they are at odds"
@@ -252,8 +268,8 @@ def _read_place(text: str, lexicon: Lexicon, question: str = '') -> Read:
 
 def _read_box(text: str, lexicon: Lexicon, question: str = '') -> Read:
     "The boxes that `text` names"
-    found = _BOX.findall(text) or ([text] if len(re.findall(r'\d+(?:\.\d+)?', text)) == 4 else [])
-    numbers = (re.findall(r'-?\d+(?:\.\d+)?', b) for b in found)
+    found = _BOX.findall(text) or ([text] if len(re.findall(_NUMBER, text)) == 4 else [])
+    numbers = (re.findall(_NUMBER, b) for b in found)
     return frozenset(f"[{', '.join(f'{float(v):g}' for v in b)}]" for b in numbers), '' if found else 'no box'
 
 # %% ../../nbs/42_answering.ipynb #d4ee087e
@@ -282,7 +298,7 @@ def _named(words: tuple[str, ...], spans: list, a: int, b: int) -> list[tuple[in
     def denied(i): return any(_denies(w) for w in words[a:i]) and 'only' not in words[a:i]
     return [(i, n) for i, j, n in held if head(i, j) and not denied(i)]
 
-# %% ../../nbs/42_answering.ipynb #5330e564
+# %% ../../nbs/42_answering.ipynb #b9dccf36
 def _read_names(text: str, lexicon: Lexicon, question: str = '', several: bool = False) -> Read:
     "The categories that `text` affirms"
     words = _tokens(_BOX.sub(' ', text)); spans = lexicon.find(words)
@@ -297,7 +313,10 @@ def _read_names(text: str, lexicon: Lexicon, question: str = '', several: bool =
         if not any(a <= i < b for i, *_ in spans) and (thing := _unknown(words[a:b])):
             odd.append((thing, a == 0 or words[a - 1] in _STOPS or not found))
         carried = carried or denied
-    things = {n for n in found} | {t for t, listed in odd if listed}
+    things = {*found} | {t for t, listed in odd if listed}
+    subject = question.split(':')[0]
+    if not several and ' or ' not in subject:           # 'the ships form a row' where it was asked what ships form
+        things = things - {n for *_, n in lexicon.find(_tokens(subject))} or things
     if not things and several and re.search(r"\b(?:none|nothing|no|n't)\b", ' '.join(words)): return frozenset({''}), ''
     return frozenset(things), '' if things else 'no name, or only denied ones'
 
@@ -306,8 +325,8 @@ def _adjunct(words: Sequence[str], i: int) -> bool:
     while i and words[i - 1] in FILL: i -= 1
     return i > 0 and words[i - 1] in _WHERE
 
-# %% ../../nbs/42_answering.ipynb #91203d9b
-_LETTER = re.compile(r'^\s*\(?([A-J])\s*(?:[).:]|$)|\b(?:option|answer|choice)(?:\s+is)?\s*:?\s*\(?([A-J])\b(?!\w)')
+# %% ../../nbs/42_answering.ipynb #19b9e0de
+_LETTER = re.compile(r'^\s*\(?([A-J])\s*(?:[).:]|$)|\b(?i:option|answer|choice)(?:\s+is)?\s*:?\s*\(?([A-J])\b(?!\w)')
 
 def _read_choice(text: str, lexicon: Lexicon, question: str = '', options: Sequence[str] = ()) -> Read:
     "The options that `text` names, by letter or in words"
@@ -338,17 +357,20 @@ def kind_of_answer(reference: str, question: str = '', options: Sequence[str] = 
     if options: return 'choice'
     if normalise(said) in ('yes', 'no') or re.match(r'(?:yes|no)\b,', said.lower()): return 'yes/no'
     if _BOX.fullmatch(said.strip(' .')): return 'region'
-    numbered = words and (got := _value(words, 0)) and got[1] == len([w for w in words if w not in '.%' and w not in UNITS])
+    counted = [w for w in words if w != '.' and w not in UNITS]
+    numbered = words and (got := _value(words, 0)) and got[1] == len(counted)
     if numbered or re.match(r'\s*(?:how many|what is the (?:total )?number|count)\b', question, re.I): return 'number'
     plain = [w for w in words if w[0].isalnum()]
     if plain and all(w in _DIRECTION for w in plain): return 'position'
     parts = re.split(r'\s*[,;]\s*|\s+and\s+', said.strip(' .'))
-    lists = re.search(r'\b(?:which|what|list|name|identify)\b.*\b(?:categories|kinds|types|classes|covers|objects)\b', question, re.I)
+    lists = re.search(r'\b(?:which|what|list|name|identify)\b.*\b(?:categories|kinds|types|classes|covers|objects)\b',
+                      question, re.I)
+    lists = lists and not re.search(r'\bone\b', question)
     short = all(len(p.split()) <= 4 for p in parts) and not any(w in GLUE for w in plain)
-    if short and (len(parts) > 1 or normalise(said) == 'none' or lists and not re.search(r'\bone\b', question)): return 'list'
+    if short and (len(parts) > 1 or normalise(said) == 'none' or lists): return 'list'
     return 'category' if short and plain else 'free text'
 
-# %% ../../nbs/42_answering.ipynb #bb34477a
+# %% ../../nbs/42_answering.ipynb #55643856
 CASES = ('equal', 'another answer', 'related', 'two answers', 'no answer', 'empty', 'missing')
 
 @dataclass(frozen=True)
@@ -363,12 +385,13 @@ class Verdict:
 
 def _iou(a: str, b: str) -> float:
     "Intersection over union of two boxes '[x, y, w, h]'"
-    (ax, ay, aw, ah), (bx, by, bw, bh) = ([float(v) for v in re.findall(r'-?\d+(?:\.\d+)?', t)] for t in (a, b))
+    (ax, ay, aw, ah), (bx, by, bw, bh) = ([float(v) for v in re.findall(_NUMBER, t)] for t in (a, b))
     w, h = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
     return w*h/(aw*ah + bw*bh - w*h) if w > 0 < h and min(aw, ah, bw, bh) > 0 else 0.
 
 def _canonical(text: str, kind: str, lexicon: Lexicon, question: str, options: Sequence[str]) -> Read:
-    return _read_choice(text, lexicon, question, options) if kind == 'choice' else _READERS[kind](text, lexicon, question)
+    if kind == 'choice': return _read_choice(text, lexicon, question, options)
+    return _READERS[kind](text, lexicon, question)
 
 def _shown(values: Iterable[str], kind: str) -> str:
     return ', '.join(sorted(v for v in values if v)) or ('none' if kind == 'list' and '' in values else '')
@@ -378,7 +401,8 @@ def _compare(said: frozenset, right: frozenset, kind: str, limit: float) -> tupl
     a, b = _shown(said, kind), _shown(right, kind)
     if kind == 'region':
         iou = _iou(a, b)
-        return 'equal' if iou >= limit else 'another answer', f'the boxes overlap by {iou:.2f} (IoU), {limit:g} is asked for'
+        why = f'the boxes overlap by {iou:.2f} (IoU), {limit:g} is asked for'
+        return 'equal' if iou >= limit else 'another answer', why
     if said == right: return 'equal', f'{a!r} is the right answer'
     if kind == 'list':
         lacks, extra = _shown(right - said, 'list'), _shown(said - right, 'list')
@@ -386,7 +410,7 @@ def _compare(said: frozenset, right: frozenset, kind: str, limit: float) -> tupl
     if kind == 'category' and _kin(a, b): return 'related', f'{a!r} and {b!r} are of one kind, but not the same'
     return 'another answer', f'says {a!r}, right is {b!r}'
 
-# %% ../../nbs/42_answering.ipynb #8690a866
+# %% ../../nbs/42_answering.ipynb #86762cd1
 def score_answer(
     prediction: str | None,             # what the model said; None: nothing is there
     reference: str,                     # the right answer
@@ -397,14 +421,15 @@ def score_answer(
 ) -> Verdict:
     "Whether `prediction` means `reference`, by canonical forms; nothing is guessed"
     kind = kind_of_answer(reference, question, options)
-    extra = (reference,) if kind == 'category' else tuple(re.split(r'\s*[,;]\s*', reference)) if kind == 'list' else ()
+    extra = tuple(re.split(r'\s*[,;]\s*', reference)) if kind == 'list' and normalise(reference) != 'none' else ()
+    extra = (reference,) if kind == 'category' else extra
     lexicon = lexicon_of(names if {*extra} <= {*names} else (*names, *extra))
     right = _canonical(_plain(reference), kind, lexicon, question, options)[0] or frozenset({normalise(reference)})
     if len(right) > 1 and kind != 'list': kind, right = 'free text', frozenset({normalise(reference)})
     def verdict(case, said, why): return Verdict(case == 'equal', kind, case, _shown(right, kind), said, why)
     if prediction is None: return verdict('missing', '', 'there is no prediction')
     text = _plain(prediction)
-    if question and text.lower().startswith(question.lower()) and text[len(question):].strip(): text = text[len(question):]
+    if question and text.lower().startswith(question.lower()): text = text[len(question):].strip() or text
     if not normalise(text) or normalise(text) in ('nan', 'null'): return verdict('empty', '', 'the prediction is empty')
     if kind != 'free text':
         led = kind == 'yes/no' and re.match(r'(?:yes|no)\b\s*[,.;:]', text.lower())
@@ -413,10 +438,11 @@ def score_answer(
     said, note = _canonical(text, kind, lexicon, question, options)
     if not said: return verdict('no answer', '', f'names no candidate{": " + note if note else ""}')
     if len(said) > 1 and kind != 'list':
-        return verdict('two answers', _shown(said, kind), f"names {len(said)}: {_shown(said, kind).replace(', ', ' and ')}")
-    return verdict(*(lambda case, why: (case, _shown(said, kind), why))(*_compare(said, right, kind, limit)))
+        return verdict('two answers', _shown(said, kind), f"names {len(said)}: {' and '.join(sorted(said))}")
+    case, why = _compare(said, right, kind, limit)
+    return verdict(case, _shown(said, kind), why)
 
-# %% ../../nbs/42_answering.ipynb #aae3ea68
+# %% ../../nbs/42_answering.ipynb #439e3cb9
 def sarlang_rule(prediction: str | None, reference: str) -> str:   # 'right', 'wrong' or 'judge'
     "SARLANG-1M's rule, its steps in their order (its Evaluate_VQA.py); 'judge': a language model would be asked"
     truth, said = reference.lower(), (prediction or '').lower()
@@ -435,11 +461,12 @@ def defects() -> Table:
     rows = []
     for question, reference, prediction in DEFECTS:
         v = score_answer(prediction, reference, question)
-        rows.append((question, reference, prediction, sarlang_rule(prediction, reference), 'right' if v.right else 'wrong', v.why))
+        ours, rule = 'right' if v.right else 'wrong', sarlang_rule(prediction, reference)
+        rows.append((question, reference, prediction, rule, ours, v.why))
     return Table(('question', 'right answer', 'prediction', 'published rule', 'ours', 'why'), tuple(rows),
                  "'judge': a paid language model decides")
 
-# %% ../../nbs/42_answering.ipynb #404b7741
+# %% ../../nbs/42_answering.ipynb #110ab2f6
 @dataclass(frozen=True)
 class Item:
     "One question to be answered"
@@ -467,19 +494,22 @@ def items_of(records: Iterable[Record]) -> list[Item]:
 def read_items(path: str | Path, problems: Problems | None = None, split: str = '') -> list[Item]:
     "The questions of a file of records, or of any form of `sartext.sources.texts`"
     path, problems = Path(path), Problems() if problems is None else problems
-    first = next((row for _, row in table_rows(path, Problems('skip'))), {}) if path.suffix in ('.jsonl', '.ndjson') else {}
+    first = next((row for _, row in table_rows(path, Problems('skip'))), {}) if path.suffix in JSON_LINES else {}
     if {'id', 'image', 'width', 'height'} <= first.keys():
         found = items_of(r for r in read_records(path, problems) if split in ('', r.split))
     else:
         index = {(path, p): str(row['index']) for p, row in table_rows(path, Problems('skip')) if 'index' in row} \
             if path.suffix == '.tsv' else {}
-        found = [Item(t.image, q.question, q.answer, q.application, _typed(q.question), q.options, index=index.get((f, p), ''))
+        found = [Item(t.image, q.question, q.answer, q.application, _typed(q.question), q.options,
+                      index=index.get((f, p), ''))
                  for f, p, t in read_told(path, problems) if split in ('', t.known.get('split', ''))
                  for q in t.questions if q.application != 'image description']
-    if not found: problems.add(path, '', f'holds no questions{f" of split {split}" if split else ""}', 'give records with questions: sartext narrate writes them')
+    if not found:
+        problems.add(path, '', f'holds no questions{f" of split {split}" if split else ""}',
+                     'give records with questions: sartext narrate writes them')
     return found
 
-# %% ../../nbs/42_answering.ipynb #1ab5373e
+# %% ../../nbs/42_answering.ipynb #ec6a0bda
 PREDICTION_KEYS = ('predicted', 'prediction', 'predict', 'answer_predicted', 'response', 'output')
 TRUTH_KEYS = ('truth', 'ground_truth', 'reference', 'answer', 'label')
 
@@ -501,26 +531,32 @@ def _cell_text(value) -> str | None:
     if isinstance(value, list): return ', '.join(map(str, value))
     return value.strip() if isinstance(value, str) else None
 
+# %% ../../nbs/42_answering.ipynb #ed7bc62b
 def read_predictions(path: str | Path, problems: Problems | None = None) -> list[Said]:
     "The rows of a predictions file, CSV, TSV, JSON or JSON lines"
     path, problems, found, seen = Path(path), Problems() if problems is None else problems, [], set()
     for place, row in table_rows(path, problems):
         said, asked, truth = (_column(row, keys) for keys in (PREDICTION_KEYS, ('question', 'query'), TRUTH_KEYS))
         if said is None or asked is None and 'index' not in row:
-            return problems.add(path, place, f'no column with the {"answer given" if said is None else "question"} among {[*row]}',
-                                'name the columns image, predicted, question, truth') or found
+            lost = 'answer given' if said is None else 'question'
+            problems.add(path, place, f'no column with the {lost} among {[*row]}',
+                         'name the columns image, predicted, question, truth')
+            return found
         text = _cell_text(row[said])
         if text is None: problems.add(path, place, f'the answer is {str(row[said])[:40]!r}', 'give a text'); continue
         column = _column(row, [k for k in IMAGE_KEYS if k != 'id'])
         image = str(row[column] or '').replace('\\', '/') if column else ''
         index = _cell_text(row.get('index')) or ''
         key = (image, index) if index else (image, normalise(str(row[asked])))
-        if key in seen: problems.add(path, place, f'{key[1]!r} of image {image!r} is answered twice', 'keep one of the rows'); continue
+        if key in seen:
+            problems.add(path, place, f'{key[1]!r} of image {image!r} is answered twice', 'keep one of the rows')
+            continue
         seen.add(key)
-        found.append(Said(place, image, str(row.get(asked) or ''), text, _cell_text(row[truth]) or '' if truth else '', index))
+        right = _cell_text(row[truth]) or '' if truth else ''
+        found.append(Said(place, image, str(row.get(asked) or ''), text, right, index))
     return found
 
-# %% ../../nbs/42_answering.ipynb #63d4cd28
+# %% ../../nbs/42_answering.ipynb #b9ff2b2d
 def match_predictions(
     items: Sequence[Item],
     said: Sequence[Said],
@@ -537,19 +573,22 @@ def match_predictions(
             if s.image and s.image not in known: known[s.image] = find(s.image)
         except LookupError as e: problems.add(path, s.place, str(e), 'leave the row out'); continue
         k = of_index.get(s.index) if s.index and of_index else of.get((known.get(s.image, ''), normalise(s.question)))
+        what = f'{s.question[:60]!r} of image {s.image!r}'
         if k is None:
-            problems.add(path, s.place, f'{s.question[:60]!r} of image {s.image!r} is no question of the set', "leave it out or pass on_error='skip'")
+            problems.add(path, s.place, f'{what} is no question of the set', "leave it out or pass on_error='skip'")
         elif s.truth and s.truth.lower() != items[k].reference.lower() and not items[k].options:
-            problems.add(path, s.place, f'its truth is {s.truth[:40]!r}, the set has {items[k].reference[:40]!r}', 'use the questions it was made for')
-        elif found[k] is not None: problems.add(path, s.place, f'{s.question[:60]!r} of image {s.image!r} is answered twice', 'keep one of the rows')
+            problems.add(path, s.place, f'its truth is {s.truth[:40]!r}, the set has {items[k].reference[:40]!r}',
+                         'use the questions it was made for')
+        elif found[k] is not None: problems.add(path, s.place, f'{what} is answered twice', 'keep one of the rows')
         else: found[k] = s.prediction
     return found
 
 def items_of_predictions(said: Sequence[Said]) -> list[Item]:
     "The questions that a predictions file carries itself, with its truth column"
-    return [Item(s.image or f'row {s.index}', s.question, s.truth, type=_typed(s.question), index=s.index) for s in said if s.truth]
+    return [Item(s.image or f'row {s.index}', s.question, s.truth, type=_typed(s.question), index=s.index)
+            for s in said if s.truth]
 
-# %% ../../nbs/42_answering.ipynb #236822d6
+# %% ../../nbs/42_answering.ipynb #131bc993
 @dataclass(frozen=True, eq=False, repr=False)
 class Answers:
     "Scored answers: one verdict an item"
@@ -573,21 +612,23 @@ class Answers:
         return replace(interval(100*self.right, scenes, resamples, level), images=images)
     def where(self, test: Callable[[Item], bool]) -> 'Answers':
         "The answers to the items that pass `test`"
-        keep = [k for k, i in enumerate(self.items) if test(i)]
-        return replace(self, **{f: tuple(getattr(self, f)[k] for k in keep) for f in ('items', 'predictions', 'verdicts')})
+        return self._rows([k for k, i in enumerate(self.items) if test(i)])
+    def _rows(self, rows: Sequence[int]) -> 'Answers':
+        some = {f: tuple(getattr(self, f)[k] for k in rows) for f in ('items', 'predictions', 'verdicts')}
+        return replace(self, **some)
     def by(self, what: str) -> dict[str, 'Answers']:
         "Groups by 'application', 'type', 'source', 'class' or 'kind' (of answer)"
-        keys = {'class': lambda i, v: i.classes, 'kind': lambda i, v: (v.kind,)}.get(what, lambda i, v: (getattr(i, what),))
+        special = {'class': lambda i, v: i.classes, 'kind': lambda i, v: (v.kind,)}
+        keys = special.get(what, lambda i, v: (getattr(i, what),))
         groups = defaultdict(list)
         for k, (i, v) in enumerate(zip(self.items, self.verdicts)):
             for key in dict.fromkeys(keys(i, v)): groups[key].append(k)
-        pick = lambda rows, f: tuple(getattr(self, f)[k] for k in rows)
         order = sorted(groups, key=lambda g: (APPLICATIONS.index(g) if g in APPLICATIONS else 99, g))
-        return {g: replace(self, **{f: pick(groups[g], f) for f in ('items', 'predictions', 'verdicts')}) for g in order}
+        return {g: self._rows(groups[g]) for g in order}
     def cases(self) -> Counter: return Counter(v.case for v in self.verdicts)
     def __repr__(self): return f'Answers({self.name or "?"}: {self.accuracy:.1f} % of {len(self)})'
 
-# %% ../../nbs/42_answering.ipynb #28d86f86
+# %% ../../nbs/42_answering.ipynb #6b995828
 def score_answers(
     items: Sequence[Item],
     predictions: Sequence[str | None],      # one an item
@@ -595,7 +636,8 @@ def score_answers(
     limit: float = .5,                      # least overlap (IoU) of a box
 ) -> Answers:
     "A verdict for every item"
-    if len(items) != len(predictions): raise ValueError(f'{len(predictions)} predictions for {len(items)} items; give one an item')
+    if len(items) != len(predictions):
+        raise ValueError(f'{len(predictions)} predictions for {len(items)} items; give one an item')
     if not items: raise ValueError('no questions to score; give some that are no descriptions')
     short = {p for i in items for t in (i.reference, *i.options) for p in re.split(r'\s*[,;]\s*', t)
              if kind_of_answer(p) == 'category'}
@@ -607,7 +649,7 @@ def score_answers(
         return kept[key]
     return Answers(tuple(items), tuple(predictions), tuple(map(verdict, items, predictions)), name)
 
-# %% ../../nbs/42_answering.ipynb #18f38567
+# %% ../../nbs/42_answering.ipynb #46a4d743
 def _likeliest(answers: Iterable[str]) -> str:
     counts = Counter(answers)
     return min(counts, key=lambda a: (-counts[a], a))
@@ -618,7 +660,7 @@ def _groups(train: Sequence[Item], key) -> dict:
     return found
 
 def _fallback(train: Sequence[Item]):
-    "Right answers of the most similar training questions there are: of the type, of the abstract type, of the application"
+    "Right answers to the nearest training questions: of the type, of the abstract type, of the application"
     keys = (lambda i: i.type, lambda i: abstract(i.type), lambda i: i.application, lambda i: '')
     groups = [(key, _groups(train, key)) for key in keys]
     return lambda i: next(g[key(i)] for key, g in groups if key(i) in g)
@@ -630,14 +672,13 @@ def random_answers(train: Sequence[Item], test: Sequence[Item], seed: int = 0) -
 
 def majority_answers(train: Sequence[Item], test: Sequence[Item], by: str = 'type') -> list[str]:
     "The most frequent answer of the type, or with by='application' of the application"
-    if by == 'type': of, key = _fallback(train), lambda i: i.type
-    else: g, every = _groups(train, lambda i: i.application), [i.reference for i in train]; of, key = lambda i: g.get(i.application, every), lambda i: i.application
-    kept = {}
+    if by != 'type': train, test = ([replace(i, type=i.application) for i in o] for o in (train, test))
+    of, kept = _fallback(train), {}
     for i in test:
-        if key(i) not in kept: kept[key(i)] = _likeliest(of(i))
-    return [kept[key(i)] for i in test]
+        if i.type not in kept: kept[i.type] = _likeliest(of(i))
+    return [kept[i.type] for i in test]
 
-# %% ../../nbs/42_answering.ipynb #c0d7bb85
+# %% ../../nbs/42_answering.ipynb #22e1a231
 def question_only(train: Sequence[Item], test: Sequence[Item], most: int = 20_000) -> list[str]:
     "Logistic regression on the words and word pairs of the question and the application; no picture"
     from sklearn.feature_extraction.text import CountVectorizer
@@ -656,7 +697,8 @@ def picture_features(image: np.ndarray) -> np.ndarray:    # (H, W) 8-bit, or an 
     blocks = [[b.mean() for b in np.array_split(row, 8, 1)] for row in np.array_split(grey, 8, 0)]
     return np.r_[np.ravel(blocks), np.sort(np.ravel(blocks))]
 
-def similar_image(train: Sequence[Item], test: Sequence[Item], features: Callable[[str], np.ndarray], nearest: int = 25) -> list[str]:
+def similar_image(train: Sequence[Item], test: Sequence[Item], features: Callable[[str], np.ndarray],
+                  nearest: int = 25) -> list[str]:
     "The answer that the most similar training image with a question of the type has; else the majority of the type"
     of, known = _fallback(train), defaultdict(list)
     for i in train: known[i.image, i.type].append(i.reference)
@@ -664,14 +706,14 @@ def similar_image(train: Sequence[Item], test: Sequence[Item], features: Callabl
     x, q = (np.stack([features(n) for n in o]) for o in (names, queries))
     middle, spread = x.mean(0), x.std(0) + 1e-9
     x, q = (x - middle)/spread, (q - middle)/spread
-    near = {}
-    for name, v in zip(queries, q): near[name] = [names[k] for k in np.argsort(((x - v)**2).sum(1), kind='stable')[:nearest]]
+    def closest(v): return [names[k] for k in np.argsort(((x - v)**2).sum(1), kind='stable')[:nearest]]
+    near = {name: closest(v) for name, v in zip(queries, q)}
     def answer(i):
         hit = next((known[n, i.type] for n in near[i.image] if n != i.image and (n, i.type) in known), None)
         return _likeliest(hit or of(i))
     return [answer(i) for i in test]
 
-# %% ../../nbs/42_answering.ipynb #caa488bc
+# %% ../../nbs/42_answering.ipynb #b003a54a
 def baselines(
     test: Sequence[Item],
     train: Sequence[Item] | None = None,                        # None: each half of the scenes learns from the other
@@ -679,7 +721,8 @@ def baselines(
     seed: int = 0,
 ) -> dict[str, Answers]:
     "What needs no picture, and what needs no understanding of it"
-    ways = {'random': lambda a, b: random_answers(a, b, seed), 'majority': lambda a, b: majority_answers(a, b, 'application'),
+    ways = {'random': lambda a, b: random_answers(a, b, seed),
+            'majority': lambda a, b: majority_answers(a, b, 'application'),
             'majority of the type': majority_answers, 'question only': question_only}
     if features: ways['similar image'] = lambda a, b: similar_image(a, b, features)
     if train is None:
@@ -696,31 +739,37 @@ def baselines(
         found[name] = score_answers(test, said, name)
     return found
 
-# %% ../../nbs/42_answering.ipynb #5daf4a76
-def _with_interval(a: Answers, least: int = 10) -> str:
-    i = a.interval()
-    return f'{a.accuracy:.1f}' + (f' [{i.low:.1f}, {i.high:.1f}]' if i and i.scenes >= least else ' (too few)' if len(a) else '')
+# %% ../../nbs/42_answering.ipynb #4cf162f4
+LEAST = 10          # scenes below which no interval is told
 
-def answers_table(runs: Mapping[str, Answers] | Iterable[Answers], by: str = 'application', least: int = 10) -> Table:
-    "A row a run, a column a group; percent right with 95 % intervals; the published rule, where the judge says no, last"
+def _with_interval(a: Answers, least: int = LEAST) -> str:
+    i = a.interval()
+    return f'{a.accuracy:.1f}' + (f' [{i.low:.1f}, {i.high:.1f}]' if i and i.scenes >= least else ' (too few)')
+
+def answers_table(runs: Mapping[str, Answers] | Iterable[Answers], by: str = 'application',
+                  least: int = LEAST) -> Table:
+    "A row a run, a column a group; percent right with 95 % intervals; last the published rule, its judge unasked"
     runs = list(runs.values() if isinstance(runs, Mapping) else runs)
     if not runs: raise ValueError('no answers; give at least one run')
-    if any(r.items != runs[0].items for r in runs): raise ValueError('the runs answer different questions; make two tables')
+    if any(r.items != runs[0].items for r in runs):
+        raise ValueError('the runs answer different questions; make two tables')
     parts = {r.name: r.by(by) for r in runs}
-    groups = [g for g in runs[0].by(by)]
-    rows = [(r.name, *(_with_interval(parts[r.name][g], least) if g in parts[r.name] else '' for g in groups), _with_interval(r, least),
-             f'{official(r)["right"]:.1f}') for r in runs]
-    n = Counter(g for r in runs[:1] for g, a in r.by(by).items() for _ in a.items)
-    return Table(('percent right', *(f'{g or "(none)"} ({n[g]})' for g in groups), 'all', 'published rule'), tuple(rows),
-                 f'{len(runs[0])} questions on {len({i.image for i in runs[0].items})} images, {len({*runs[0].scenes()})} scenes · exact canonical '
-                 f'forms · bootstrap over scenes, below {least} scenes none · published rule: what goes to its judge counts as wrong')
+    first = runs[0].by(by)
+    def cell(r, g): return _with_interval(parts[r.name][g], least) if g in parts[r.name] else ''
+    rows = [(r.name, *(cell(r, g) for g in first), _with_interval(r, least), f'{official(r)["right"]:.1f}')
+            for r in runs]
+    heads = (f'{g or "(none)"} ({len(a)})' for g, a in first.items())
+    note = (f'{len(runs[0])} questions on {len({i.image for i in runs[0].items})} images, {len({*runs[0].scenes()})} '
+            f'scenes · exact canonical forms · bootstrap over scenes, below {least} scenes none · published rule: what '
+            'goes to its judge counts as wrong')
+    return Table(('percent right', *heads, 'all', 'published rule'), tuple(rows), note)
 
 def official(answers: Answers) -> dict[str, float]:
     "Percent of each verdict of the published rule"
     said = Counter(sarlang_rule(p, i.reference) for i, p in zip(answers.items, answers.predictions))
     return {k: 100*said[k]/len(answers) for k in ('right', 'wrong', 'judge')}
 
-# %% ../../nbs/42_answering.ipynb #75351de6
+# %% ../../nbs/42_answering.ipynb #9458c7fe
 def plot_answers(runs: Sequence[Answers], by: str = 'application', ax=None):
     "Bars of percent right by group with their 95 % intervals"
     import matplotlib.pyplot as plt
@@ -729,7 +778,8 @@ def plot_answers(runs: Sequence[Answers], by: str = 'application', ax=None):
     for k, r in enumerate(runs):
         parts = r.by(by)
         ends = [(parts[g].accuracy, parts[g].interval()) for g in groups]
-        low, high = ([max(0, abs((i.low if side == 0 else i.high) - m)) if i else 0 for m, i in ends] for side in (0, 1))
+        low = [max(0, m - i.low) if i else 0 for m, i in ends]
+        high = [max(0, i.high - m) if i else 0 for m, i in ends]
         x = np.arange(len(groups)) + (k - (len(runs) - 1)/2)*width
         ax.bar(x, [m for m, _ in ends], width, yerr=[low, high], label=r.name, error_kw=dict(lw=.8))
     ax.set_xticks(range(len(groups)), [g.replace(' ', '\n') for g in groups], fontsize=8)
@@ -737,21 +787,24 @@ def plot_answers(runs: Sequence[Answers], by: str = 'application', ax=None):
     ax.legend(fontsize=7, frameon=False, ncols=3, loc='lower center', bbox_to_anchor=(.5, 1))
     return ax
 
-# %% ../../nbs/42_answering.ipynb #9c48870b
+# %% ../../nbs/42_answering.ipynb #6a3773ac
 def explain(answers: Answers, examples: int = 1) -> Table:
     "Our verdict beside the published rule's: how often, and an example with the reason"
     groups = defaultdict(list)
-    for i, p, v in zip(answers.items, answers.predictions, answers.verdicts): groups[sarlang_rule(p, i.reference), v.case].append((i, p, v))
+    for i, p, v in zip(answers.items, answers.predictions, answers.verdicts):
+        groups[sarlang_rule(p, i.reference), v.case].append((i, p, v))
+    often = sorted(groups.items(), key=lambda o: -len(o[1]))
     rows = [(rule, case, str(len(g)) if k == 0 else '', i.reference, str(p), v.why)
-            for (rule, case), g in sorted(groups.items(), key=lambda o: -len(o[1])) for k, (i, p, v) in enumerate(g[:examples])]
-    return Table(('published rule', 'ours', 'number', 'right answer', 'prediction', 'why'), tuple(rows), f'{len(answers)} answers of {answers.name}')
+            for (rule, case), g in often for k, (i, p, v) in enumerate(g[:examples])]
+    return Table(('published rule', 'ours', 'number', 'right answer', 'prediction', 'why'), tuple(rows),
+                 f'{len(answers)} answers of {answers.name}')
 
 def difference(a: Answers, b: Answers) -> Difference:
-    "Accuracy of A − B over the same questions, points, with an interval over scenes; of these two files, not of trainings"
+    "Accuracy of A − B on the same questions, points, with an interval over scenes: of two files, not of trainings"
     if a.items != b.items: raise ValueError(f'{a.name!r} and {b.name!r} answer different questions; compare the same')
     return paired_difference(100*a.right, 100*b.right, a.scenes(), 2000, least_seeds=1)
 
-# %% ../../nbs/42_answering.ipynb #3a55468d
+# %% ../../nbs/42_answering.ipynb #a128b7fa
 JUDGE = ('Question about a radar image: {question}\nRight answer: {reference}\nAnswer of a student: {prediction}\n'
          'Does the student\'s answer mean the same as the right answer? Reply with one word, "right" or "wrong".')
 
@@ -771,10 +824,12 @@ def agreement(answers: Answers, verdicts: Sequence[bool | None]) -> dict[str, fl
     pairs = [(v.right, j) for v, j in zip(answers.verdicts, verdicts) if j is not None]
     if not pairs: return {'judged': 0, 'no verdict': len(verdicts), 'agree': math.nan, 'kappa': math.nan}
     ours, theirs = zip(*pairs)
-    return {'judged': len(pairs), 'no verdict': len(verdicts) - len(pairs), 'agree': float(np.mean(np.equal(ours, theirs))), 'kappa': cohen_kappa(ours, theirs),
-            'right by the judge only': sum(j and not o for o, j in pairs), 'right by us only': sum(o and not j for o, j in pairs)}
+    return {'judged': len(pairs), 'no verdict': len(verdicts) - len(pairs),
+            'agree': float(np.mean(np.equal(ours, theirs))), 'kappa': cohen_kappa(ours, theirs),
+            'right by the judge only': sum(j and not o for o, j in pairs),
+            'right by us only': sum(o and not j for o, j in pairs)}
 
-# %% ../../nbs/42_answering.ipynb #5be2142b
+# %% ../../nbs/42_answering.ipynb #7a445f61
 def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
     "A sample of items from every application, the same in whatever order they come"
     lots = sorted(items, key=lambda i: (seed_for(seed, i.image, i.question, 'person'), i.image, i.question))
@@ -798,19 +853,32 @@ class Sheet:
         with atomic(self.path) as f:
             f.write(_line(('image', 'question', 'predicted')) + ''.join(_line((*k, v)) for k, v in self.all.items()))
             f.flush(); os.fsync(f.fileno())
-    def todo(self, items: Sequence[Item]) -> list[Item]: return [i for i in items if (i.image, i.question) not in self.all]
+    def todo(self, items: Sequence[Item]) -> list[Item]:
+        return [i for i in items if (i.image, i.question) not in self.all]
     def score(self, items: Sequence[Item], name: str = 'person') -> Answers:
         "The answers given so far"
         done = [i for i in items if (i.image, i.question) in self.all]
         return score_answers(done, [self.all[i.image, i.question] for i in done], name)
 
-# %% ../../nbs/42_answering.ipynb #ebb1a08a
+# %% ../../nbs/42_answering.ipynb #f7cd62e6
 def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
     "Features of the images of a file of records, where they are on this machine"
     folder = images_of(questions)
     if not all((folder/i.image).is_file() for i in items): return None
     return lru_cache(None)(lambda name: picture_features(display_image(folder/name)))
 
+def summary(answers: Answers, dull: Mapping[str, Answers] = {}) -> dict:
+    "The numbers by name, for JSON: percent right with interval, of each group, of the baselines, of the published rule"
+    def one(a):
+        i = a.interval(); ends = {'low': i.low, 'high': i.high, 'scenes': i.scenes} if i and i.scenes >= LEAST else {}
+        return {'n': len(a), 'right': a.accuracy, **ends}
+    def group(by): return {g: one(a) for g, a in answers.by(by).items()}
+    parts = {f'by {k}': group(k) for k in ('application', 'kind', 'source', 'class')}
+    return {'protocol': 'exact canonical forms; bootstrap over scenes, 95 %', 'all': one(answers), **parts,
+            'cases': dict(answers.cases()), 'published rule': official(answers),
+            'baselines': {n: one(a) for n, a in dull.items()}}
+
+# %% ../../nbs/42_answering.ipynb #34b8b363
 def evaluate_answers(
     predictions: str | Path,                # VQA_result.csv, JSON lines, VLMEvalKit's table
     questions: str | Path | None = None,    # records or any form of texts; None: the truth in the predictions file
@@ -824,26 +892,19 @@ def evaluate_answers(
     said, features = read_predictions(predictions, problems), None
     if questions: items = read_items(questions, problems, split)
     else: items = items_of_predictions(said)
-    if not items: raise BadInput(Problem(str(predictions), '', 'no question to score', 'give questions=, or a column truth'))
-    got = match_predictions(items, said, predictions, problems) if questions else [s.prediction for s in said if s.truth]
+    if not items:
+        raise BadInput(Problem(str(predictions), '', 'no question to score', 'give questions=, or a column truth'))
+    got = [s.prediction for s in said if s.truth]
+    if questions: got = match_predictions(items, said, predictions, problems)
     answers = score_answers(items, got, Path(predictions).stem)
     learned = read_items(train, problems) if train else None
-    if questions and all(i.scene or i.image for i in items):
-        features = _features_of(Path(questions), items) if not train else None
+    if questions and not train: features = _features_of(Path(questions), items)
     try: dull = baselines(items, learned, features)
     except ValueError as e: dull = {}; problems.note(f'no baselines: {e}')
     tables = [answers_table([*dull.values(), answers], by) for by in ('application', 'kind')]
     print(*tables, explain(answers), *(f'note: {n}' for n in problems.notes), sep='\n\n')
-    print(f"\n{answers.cases()['missing']} of {len(items)} questions have no prediction and count as wrong" if questions else
-          '\nthe questions are those of the predictions file: nobody can say what is missing')
+    missing = f"\n{answers.cases()['missing']} of {len(items)} questions have no prediction and count as wrong"
+    print(missing if questions else '\nthe questions are those of the predictions file: what is missing is not known')
     if out:
         with atomic(out) as f: json.dump(summary(answers, dull), f, indent=1, ensure_ascii=False, sort_keys=True)
     return answers
-
-def summary(answers: Answers, dull: Mapping[str, Answers] = {}) -> dict:
-    "The numbers by name, for JSON: percent right with interval, of each group, of the baselines, of the published rule"
-    def one(a):
-        i = a.interval(); return {'n': len(a), 'right': a.accuracy, **({'low': i.low, 'high': i.high, 'scenes': i.scenes} if i else {})}
-    return {'protocol': 'exact canonical forms; bootstrap over scenes, 95 %', 'all': one(answers), 'cases': dict(answers.cases()),
-            **{f'by {k}': {g: one(a) for g, a in answers.by(k).items()} for k in ('application', 'kind', 'source', 'class')},
-            'published rule': official(answers), 'baselines': {n: one(a) for n, a in dull.items()}}
