@@ -6,8 +6,8 @@
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
            'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
-           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'captions',
-           'setup_spice', 'reproduce', 'experiments']
+           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'answers',
+           'captions', 'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -589,7 +589,7 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #75c041f6
+# %% ../nbs/62_cli.ipynb #b2930066
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -622,6 +622,23 @@ def retrieval(
     "Retrieval both ways, beside chance and the ceiling the captions allow."
     from sartext.train import evaluate_dir
     evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
+
+# %% ../nbs/62_cli.ipynb #264fb04e
+@evaluate.command()
+def answers(
+    predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
+    questions: Annotated[Path | None, typer.Option(
+        help='Records or texts with the questions; default: the truth in the predictions.')] = None,
+    train: Annotated[Path | None, typer.Option(help='Training questions for the baselines; default: halves.')] = None,
+    split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
+    out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Answers to questions, scored exactly, beside blind baselines and the published rule."
+    from sartext.evaluate.answering import evaluate_answers
+    problems = Problems(on_error.value)
+    evaluate_answers(predictions, questions, train, out, split.value if split else '', problems)
+    _tell(problems)
 
 app.add_typer(evaluate, name='evaluate')
 

@@ -33,7 +33,7 @@ def file_text(path: str | Path, remedy: str) -> str:
         refuse(path, f'line {e.object.count(10, 0, e.start) + 1}', 'not UTF-8 text', 'save the file as UTF-8')
     except OSError as e: refuse(path, '', f'cannot be read: {e.strerror}', remedy)
 
-# %% ../../nbs/05_texts.ipynb #a9f36b8a
+# %% ../../nbs/05_texts.ipynb #daf13b0b
 def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading, from its lines"
     head = next(file := iter(file), '')
@@ -46,9 +46,10 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
             place = f'line {reader.line_num}'
             if names is None:
                 names = [c.strip().lower() for c in cells]
-                bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) == 2
-                if not (bare and (names[0].endswith(PICTURES) or ' ' in names[1])): continue
-                names = ['image', 'caption']                        # no heading: the first line is a row
+                bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) in (2, 4)
+                if not (bare and (names[0].endswith(PICTURES) or len(cells) == 2 and ' ' in names[1])): continue
+                # no heading, the first line is a row: of captions, or of SARLANG's VQA_result.csv
+                names = ['image', 'caption'] if len(cells) == 2 else ['image', 'predicted', 'question', 'truth']
             if len(cells) > len(names):
                 why = f'{len(cells)} cells in {len(names)} columns'
                 problems.add(path, place, why, 'put a text with commas in quotes')
