@@ -133,11 +133,11 @@ brilliant olive navy coral gold salmon chocolate lavender rust steel slate india
 clear bean iron grayish'''.split())
 WATERS = 'water|waters|sea|seawater|river|rivers|lake|lakes|pond|ponds|ocean|oceans|pool|pools|stream|brook|sky'
 
-# %% ../../nbs/16_rewriting.ipynb #7fe50c15
+# %% ../../nbs/16_rewriting.ipynb #cce52382
 _GROUP = {w: group for group, words in {
     'green': 'green greenish grenn grren gren emerald viridis lush', 'blue': 'blue bluish bule ultramarine',
     'earth': 'yellow brown khaki yellowish brownish'}.items() for w in words.split()}
-_BASE = {'green': 0x13000, 'blue': 0x13100, 'earth': 0x13200, 'other': 0x13300}
+_BASE = {'green': 0x13000, 'blue': 0x13100, 'earth': 0x13200, 'other': 0x13300, 'mixed': 0x13380}
 def _alt(words: Iterable[str]) -> str: return '|'.join(sorted(map(re.escape, words), key=lambda w: (-len(w), w)))
 _TONES = {'light', 'dark', 'pale', 'bright', 'ligthe', 'ligth'}
 _END = r'(?![^\W_])'
@@ -160,7 +160,8 @@ def _mark(text: str) -> tuple[str, dict[str, str]]:
         if m[0] in marks: return marks[m[0]]            # one colour, one mark: rules can tell two colours apart
         words = set(re.findall(r'[a-z]+', m[0].lower())) & (COLOURS | VISUAL) - _TONES - {'darker', 'lighter'}
         groups = {_GROUP.get(w, 'other') for w in words}
-        mark = chr(_BASE[groups.pop() if len(groups) == 1 else 'other'] + len(table) % 256)
+        group = groups.pop() if len(groups) == 1 else 'mixed' if 'green' in groups else 'other'
+        mark = chr(_BASE[group] + len(table) % 128)
         table[mark], marks[m[0]] = m[0], mark
         return mark
     return _RUN.sub(one, text), table
@@ -169,7 +170,7 @@ def _unmark(text: str, table: Mapping[str, str]) -> str:
     "The originals in the place of their marks, and no notes that one rule leaves for another"
     return re.sub(r'[\U00014400-\U000144FF]\s?', '', _MARKS.sub(lambda m: table.get(m[0], m[0]), text))
 
-# %% ../../nbs/16_rewriting.ipynb #b8536374
+# %% ../../nbs/16_rewriting.ipynb #f2bed304
 @dataclass(frozen=True)
 class Row:
     "One rule: group and name, its pattern, what takes the place of a match"
@@ -182,7 +183,8 @@ def _classes(given: dict[str, str]) -> dict[str, str]:
     "The word classes of a table, with those that follow from them and from the marks"
     verbs = given.pop('VERBS', '').split()
     c = {'C': r'[\U00013000-\U000133FF]', 'G': r'[\U00013000-\U000130FF]', 'B': r'[\U00013100-\U000131FF]',
-         'E': r'[\U00013200-\U000132FF]', **given, 'NOT': f'(?:{_alt(_FUNCTION | set(verbs))})'}
+         'E': r'[\U00013200-\U000132FF]', 'M': r'[\U00013380-\U000133FF]', **given,
+         'NOT': f'(?:{_alt(_FUNCTION | set(verbs))})'}
     c['STOP'] = (rf"(?=\s*(?:[.,;:!?]|$)|\s+{c['NOT']}\b|\s+\w+ed\s+(?:by|in|on|with|along|around|to|together|"
                  rf"into|from)\b|\s+{c['C']}|\s*[\U00014400-\U000144FF])")
     c['OPEN'] = rf"(?=\s*-?\s*(?!{c['NOT']}\b)[A-Za-z0-9'`\U00014500-\U000145FF])"
@@ -235,13 +237,13 @@ def _apply(text: str, rows: Iterable[Row], edits: list[Edit], table: Mapping[str
             at, text = max(0, m.start() - 60), new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #fa5eab73
+# %% ../../nbs/16_rewriting.ipynb #aed41e83
 _CUE = re.compile(r"[\U00013000-\U000133FF]|"
                   r"colou?r|shad|cloud|sun|fog|mist|haze|smog|sky|light|\blit\b|photo|aerial|camera|watermark|logo|"
                   r"spring|summer|autumn|winter|season|morning|evening|noon|night|day|dawn|dusk|weather|rain|wind|"
                   r"breeze|north|south|east|west|green|clear|hue|tint|paint|lens|copyright|snapshot|lush|illumin|"
-                  r"bright|storm|depths|tone|shot|captur|taken|exposure|flash|shin|glisten|sparkl|gleam|twinkl|glint|"
-                  r"glitter|reflect|mirror|shed|invert|smoke|uary\b|march|\bmay\b|april|ju[nl][ey]|august|"
+                  r"bright|storm|\bair\b|depths|tone|shot|captur|taken|exposure|flash|shin|glisten|sparkl|gleam|"
+                  r"twinkl|glint|glitter|reflect|mirror|shed|invert|smoke|uary\b|march|\bmay\b|april|ju[nl][ey]|august|"
                   r"ember\b|tober|mov(?:e|ing)|run|driv|drove|travel|sail|cruis|walk|\bfl(?:y|ies|ew)|swim|"
                   r"rid(?:e|ing)|rode|speed|navigat|taxi|drifting|strolling|anchor|taking off|landing|heading|"
                   r"approach|leaving|entering|exiting|return|cross|pass|rac(?:e|ing)|hover|flow|turn|going", re.I)
@@ -255,12 +257,12 @@ def _hide_names(text: str) -> tuple[str, dict[str, str]]:
         text, table[mark] = text[:a] + mark + text[b:], text[a:b]
     return text, table
 
-# %% ../../nbs/16_rewriting.ipynb #2540cba4
+# %% ../../nbs/16_rewriting.ipynb #bfc6ed59
 _SWEPT = re.compile(rf"(?<![^\W_])(?:{_alt(COLOURS | {'colour', 'color', 'colours', 'colors'})}){_END}", re.I)
 
 def _fallback(text: str, original: str) -> str:
-    "`text`, or a plain sentence where nothing but punctuation is left of `original`"
-    if re.search(r'[^\W\d_]{2}', text) or text == original and re.search(r'\w', text): return text
+    "`text`, or a plain sentence where nothing but punctuation is left of the words of `original`"
+    if re.search(r'[^\W\d_]{2}', text) or text == original: return text
     words = set(re.findall(r'[a-z]+', original.lower()))
     green = any(_GROUP.get(w) == 'green' for w in words) and len(words & COLOURS) < 3
     plain = 'there is vegetation' if green else 'there is an area'
@@ -750,7 +752,7 @@ def chat_llm(
         return reply
     return llm
 
-# %% ../../nbs/16_rewriting.ipynb #e8e7761c
+# %% ../../nbs/16_rewriting.ipynb #69a739e7
 def _optical(record: Record, captioner: Callable | None, seed: int, images: Path) -> str:
     "What is said of the optical partner of `record`; '' where there is nothing"
     if record.optical_caption.strip(): return record.optical_caption
@@ -778,7 +780,7 @@ def narrate_pairs(
         try: text = _optical(record, captioner, seed, Path(images))
         except (BadInput, LookupError, OSError, ServerFailed) as e:
             text = problems.add(record.id, 'optical partner', str(e), 'give a caption or leave the record out')
-        if not (text and text.strip()): yield record; continue
+        if not re.search(r'\w', text or ''): yield record; continue        # no word is no caption
         facts = box_facts(record) if record.boxes or record.labelled_classes else None
         done = rewrite(text, record.spacing, facts, measured(record) if measured else (), rules)
         if llm: done = rephrase(done, llm, check, tally)
