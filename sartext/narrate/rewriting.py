@@ -287,7 +287,7 @@ def without_light(text: str, edits: list[Edit], rules: str | None = None) -> str
     if full != text: edits.append(Edit('grammar/nothing-left', original.strip(), full.strip()))
     return full
 
-# %% ../../nbs/16_rewriting.ipynb #4badda3e
+# %% ../../nbs/16_rewriting.ipynb #0dbeb0a3
 _FINER = '''
 0.15 : object    : person man woman child pedestrian worker player student tourist swimmer people animal sheep cow horse
 0.15 : object    : chair seat umbrella parasol lamp sign flag bench bicycle motorcycle goalpost lantern statue
@@ -307,7 +307,7 @@ _FINER = '''
 def _finer() -> dict[str, tuple[float, str]]:
     "Thing → (coarsest spacing at which it is named, the more general word)"
     table = {n: (o.spacing, o.parent) for n, o in NOUNS.items() if o.parent and o.spacing < 1e9}
-    table |= {a: table[n] for n, o in NOUNS.items() if n in table for a in (*o.synonyms, *o.aliases) if a.isalpha()}
+    table |= {a: table[n] for n, o in NOUNS.items() if n in table for a in (*o.synonyms, *o.aliases) if a.isalnum()}
     for line in _FINER.strip().splitlines():
         limit, general, things = (part.strip() for part in line.split(':'))
         table |= {t: (float(limit), general) for t in things.split() if t not in NOUNS}
@@ -315,7 +315,7 @@ def _finer() -> dict[str, tuple[float, str]]:
 
 FINER = _finer()
 
-# %% ../../nbs/16_rewriting.ipynb #f8fa97df
+# %% ../../nbs/16_rewriting.ipynb #76a93faf
 @lru_cache(4096)
 def general(name: str, gsd: float) -> str:  # metres a pixel
     "The most exact word that `gsd` allows for a thing named in a caption: general('car', 10) → 'object'"
@@ -340,7 +340,7 @@ def generalised(text: str, gsd: float | None, edits: list[Edit]) -> str:
         word = general(thing, gsd)
         if word == thing: at = m.end(); continue
         word = plural(word) if many else word
-        capital = m[0][0].isupper() and (thing[0].islower() or not text[:m.start()].strip())    # a T72 is no start
+        capital = m[0][0].isupper() and (thing.isalpha() and thing[0].islower() or not text[:m.start()].strip())   # T72
         new = _splice(text, *m.span(), word.capitalize() if capital else word)
         edits.append(_changed('gsd/' + thing.replace(' ', '-'), text, new))
         at, text = m.start() + len(word) - 1, new
