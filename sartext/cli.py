@@ -7,7 +7,7 @@ __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine'
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
            'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
            'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'answers',
-           'captions', 'setup_spice', 'reproduce', 'experiments']
+           'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -623,7 +623,7 @@ def retrieval(
     from sartext.train import evaluate_dir
     evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
 
-# %% ../nbs/62_cli.ipynb #264fb04e
+# %% ../nbs/62_cli.ipynb #05598eaf
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -636,13 +636,16 @@ def answers(
 ):
     "Answers to questions, scored exactly, beside blind baselines and the published rule."
     from sartext.evaluate.answering import evaluate_answers
+    from sartext.evaluate.scores import answer_sheet, write_sheets
     problems = Problems(on_error.value)
-    evaluate_answers(predictions, questions, train, out, split.value if split else '', problems)
+    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems)
     _tell(problems)
+    sheet = answer_sheet(scored, dull, (questions or predictions).stem, made={'sartext': __version__})
+    if out: print(f'scores: {write_sheets([sheet], out)}')
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #0b9a958c
+# %% ../nbs/62_cli.ipynb #13f9f9a6
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -653,6 +656,7 @@ def captions(
     baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
     rounds: Annotated[int | None, typer.Option(
         help='References of an image left out in turn to see what people get; 0: none; default: each.', min=0)] = None,
+    failures: Annotated[Path | None, typer.Option(help='HTML page of wrong captions by error; needs --records.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
@@ -661,6 +665,7 @@ def captions(
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
     from sartext.records import read_records
+    if failures and not records: raise typer.BadParameter('needs --records, to know what is right', param_hint='--failures')
     problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
     known = read_records(records) if records else None
     scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
@@ -670,6 +675,25 @@ def captions(
     data = (references or predictions).stem
     sheets = caption_sheets(scores, [predictions.stem], data, stamp_of(held.items()), made=made)
     if out: print(f'scores: {write_sheets(sheets, out)}')
+    if failures: _failures(records, predictions, references, failures)
+
+def _failures(records, predictions, references, page):
+    "The page of wrong captions; says how many there are of each kind"
+    from sartext.evaluate.captioning import read_pairs
+    from sartext.reproduce import failures_page
+    said, _, _ = read_pairs(predictions, references, Problems('skip'))
+    found = failures_page(records, {i: [text] for i, text in said.items()}, page)
+    print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
+
+@evaluate.command('page')
+def scores_page(
+    files: Annotated[list[Path], typer.Argument(help='Files that evaluate … --out wrote.')],
+    out: Annotated[Path, typer.Option(help='The page: .html, .md or .tex.')],
+):
+    "One page of any number of scores: leaderboards, figures, tables."
+    from sartext.reproduce import scores_page as write
+    if out.suffix not in ('.html', '.md', '.tex'): raise typer.BadParameter('name it .html, .md or .tex', param_hint='--out')
+    print(f'page: {write(files, out)}')
 
 @app.command('setup-spice')
 def setup_spice(

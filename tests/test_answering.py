@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from hypothesis import given, settings, strategies as st
-from sartext.evaluate.answering import (CASES, DEFECTS, KINDS, Item, Sheet, agreement, answers_table, baselines, defects, difference,
+from sartext.evaluate.answering import (CASES, DEFECTS, KINDS, Item, AnswerSheet, agreement, answers_table, baselines, defects, difference,
                                         draw_items, evaluate_answers, items_of, judged, kind_of_answer, match_predictions,
                                         official, read_items, read_predictions, sarlang_rule, score_answer, score_answers)
 from sartext.narrate.questions import ask
 from sartext.narrate.words import CELLS, PLACES, number_word, place
+from sartext.evaluate.scores import answer_sheet, read_sheets, write_sheets
 from sartext.records import BadInput, Box, Problems, Record, write_records
 from sartext.sources.boxes import read_coco
 
@@ -181,9 +182,10 @@ def test_files_of_all_kinds(tmp_path):
     with open(tmp_path/'bom.csv', 'w', newline='', encoding='utf-8-sig') as f: csv.writer(f).writerows([('image', 'predicted', 'question', 'truth'), *rows])
     (tmp_path/'p.jsonl').write_text(''.join(json.dumps(dict(image=f'D:/author/{a}', prediction=p, question=q.upper())) + '\n' for a, p, q, _ in rows))
     for name in ('VQA_result.csv', 'bom.csv', 'p.jsonl'):
-        a = evaluate_answers(tmp_path/name, tmp_path/'r.jsonl', out=tmp_path/'s.json')
-        assert a.accuracy == 100 and len(a) == len(items) and json.loads((tmp_path/'s.json').read_text())['all']['right'] == 100
-    assert evaluate_answers(tmp_path/'VQA_result.csv').accuracy == 100          # by its own truth
+        a, dull = evaluate_answers(tmp_path/name, tmp_path/'r.jsonl')
+        assert a.accuracy == 100 and len(a) == len(items)
+        sheet = answer_sheet(a, dull, 'asked'); assert read_sheets(write_sheets([sheet], tmp_path/'s.json')) == [sheet] and sheet.scores['right'].value == 100
+    assert evaluate_answers(tmp_path/'VQA_result.csv')[0].accuracy == 100          # by its own truth
 
 def test_vlmevalkit_by_index(tmp_path):
     def image(k):
@@ -191,7 +193,7 @@ def test_vlmevalkit_by_index(tmp_path):
     rows = [('index', 'image', 'question', 'answer', 'category'), (7, image(1), 'How many ships?', '2', 'instance counting'), (9, image(2), 'How many ships?', '3', 'instance counting')]
     with open(tmp_path/'q.tsv', 'w', newline='') as f: csv.writer(f, delimiter='\t').writerows(rows)
     (tmp_path/'p.csv').write_text('index,question,answer,prediction\n9,How many ships?,3,three\n7,How many ships?,2,3\n')
-    a = evaluate_answers(tmp_path/'p.csv', tmp_path/'q.tsv')
+    a, _ = evaluate_answers(tmp_path/'p.csv', tmp_path/'q.tsv')
     assert [v.right for v in a.verdicts] == [False, True]
 
 @pytest.mark.parametrize('text, said', [
@@ -214,7 +216,7 @@ def test_more_faults(tmp_path):
     assert not faults and set(score_answers(items, got).cases()) == {'empty'}
     assert set(score_answers(items, [None]*len(items)).cases()) == {'missing'}
     (tmp_path/'extra.csv').write_text('image,predicted,question\nzz.png,3,How many ships?\n'); faults = Problems('skip')
-    a = evaluate_answers(tmp_path/'extra.csv', tmp_path/'r.jsonl', problems=faults)
+    a, _ = evaluate_answers(tmp_path/'extra.csv', tmp_path/'r.jsonl', problems=faults)
     assert a.accuracy == 0 and a.cases()['missing'] == len(items) and 'is no question' in str(faults[0])
     with pytest.raises(BadInput, match='its truth is'): match_predictions(items[:1], [type(read_predictions(tmp_path/'extra.csv')[0])('line 1', items[0].image, items[0].question, 'x', 'other')])
     with pytest.raises(ValueError, match='one an item'): score_answers(items, ['3'])
@@ -223,9 +225,9 @@ def test_sheet_is_on_the_disk_at_once(tmp_path):
     items = draw_items(items_of(asked(40)), 30)
     assert len(items) == 30 == len({(i.image, i.question) for i in items}) and len({i.application for i in items}) == 6
     for k, i in enumerate(items):
-        Sheet(tmp_path/'me.csv').add(i, f'"{i.reference}", I think\n')
+        AnswerSheet(tmp_path/'me.csv').add(i, f'"{i.reference}", I think\n')
         assert len(read_predictions(tmp_path/'me.csv')) == k + 1
-    assert Sheet(tmp_path/'me.csv').todo(items) == []
+    assert AnswerSheet(tmp_path/'me.csv').todo(items) == []
 
 # --- real data ---------------------------------------------------------------------------------------------------
 def test_questions_of_real_ships(data):

@@ -8,7 +8,7 @@ __all__ = ['FILL', 'GLUE', 'DENIALS', 'UNITS', 'VAGUE', 'Read', 'KINDS', 'CASES'
            'defects', 'Item', 'items_of', 'read_items', 'Said', 'read_predictions', 'match_predictions',
            'items_of_predictions', 'Answers', 'score_answers', 'random_answers', 'majority_answers', 'question_only',
            'picture_features', 'similar_image', 'baselines', 'answers_table', 'official', 'plot_answers', 'explain',
-           'difference', 'judged', 'agreement', 'draw_items', 'Sheet', 'summary', 'evaluate_answers']
+           'difference', 'judged', 'agreement', 'draw_items', 'AnswerSheet', 'evaluate_answers']
 
 # %% ../../nbs/42_answering.ipynb #d358c745
 import csv, json, math, os, re, unicodedata
@@ -829,7 +829,7 @@ def agreement(answers: Answers, verdicts: Sequence[bool | None]) -> dict[str, fl
             'right by the judge only': sum(j and not o for o, j in pairs),
             'right by us only': sum(o and not j for o, j in pairs)}
 
-# %% ../../nbs/42_answering.ipynb #7a445f61
+# %% ../../nbs/42_answering.ipynb #a2ddc5b7
 def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
     "A sample of items from every application, the same in whatever order they come"
     lots = sorted(items, key=lambda i: (seed_for(seed, i.image, i.question, 'person'), i.image, i.question))
@@ -842,7 +842,7 @@ def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
         drawn += new; used |= {i.image for i in new}
     return sorted(drawn[:n], key=lots.index)
 
-class Sheet:
+class AnswerSheet:
     "A person's answers in a CSV file: image, question, predicted; each on the disk as soon as it is given"
     def __init__(self, path: str | Path):
         self.path = Path(path); self.all = {}
@@ -860,33 +860,21 @@ class Sheet:
         done = [i for i in items if (i.image, i.question) in self.all]
         return score_answers(done, [self.all[i.image, i.question] for i in done], name)
 
-# %% ../../nbs/42_answering.ipynb #f7cd62e6
+# %% ../../nbs/42_answering.ipynb #655ddefe
 def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
     "Features of the images of a file of records, where they are on this machine"
     folder = images_of(questions)
     if not all((folder/i.image).is_file() for i in items): return None
     return lru_cache(None)(lambda name: picture_features(display_image(folder/name)))
 
-def summary(answers: Answers, dull: Mapping[str, Answers] = {}) -> dict:
-    "The numbers by name, for JSON: percent right with interval, of each group, of the baselines, of the published rule"
-    def one(a):
-        i = a.interval(); ends = {'low': i.low, 'high': i.high, 'scenes': i.scenes} if i and i.scenes >= LEAST else {}
-        return {'n': len(a), 'right': a.accuracy, **ends}
-    def group(by): return {g: one(a) for g, a in answers.by(by).items()}
-    parts = {f'by {k}': group(k) for k in ('application', 'kind', 'source', 'class')}
-    return {'protocol': 'exact canonical forms; bootstrap over scenes, 95 %', 'all': one(answers), **parts,
-            'cases': dict(answers.cases()), 'published rule': official(answers),
-            'baselines': {n: one(a) for n, a in dull.items()}}
-
-# %% ../../nbs/42_answering.ipynb #34b8b363
+# %% ../../nbs/42_answering.ipynb #4cb6c9ec
 def evaluate_answers(
     predictions: str | Path,                # VQA_result.csv, JSON lines, VLMEvalKit's table
     questions: str | Path | None = None,    # records or any form of texts; None: the truth in the predictions file
     train: str | Path | None = None,        # training questions for the baselines
-    out: str | Path | None = None,          # JSON file for the numbers
     split: str = '',                        # of `questions`; '': all
     problems: Problems | None = None,       # what does not fit; default: the first is raised
-) -> Answers:
+) -> tuple[Answers, dict[str, Answers]]:  # of the predictions, of the dull baselines
     "Score a predictions file; prints the tables, with the dull baselines"
     problems = Problems() if problems is None else problems
     said, features = read_predictions(predictions, problems), None
@@ -905,6 +893,4 @@ def evaluate_answers(
     print(*tables, explain(answers), *(f'note: {n}' for n in problems.notes), sep='\n\n')
     missing = f"\n{answers.cases()['missing']} of {len(items)} questions have no prediction and count as wrong"
     print(missing if questions else '\nthe questions are those of the predictions file: what is missing is not known')
-    if out:
-        with atomic(out) as f: json.dump(summary(answers, dull), f, indent=1, ensure_ascii=False, sort_keys=True)
-    return answers
+    return answers, dull

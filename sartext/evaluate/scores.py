@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'Score', 'as_score', 'stamp_of', 'Sheet', 'write_sheets', 'read_sheets', 'recall_sheet', 'caption_sheets',
-           'leaderboard', 'latex', 'plot_board']
+           'answer_sheet', 'leaderboard', 'latex', 'plot_board']
 
-# %% ../../nbs/44_scores.ipynb #51630282
+# %% ../../nbs/44_scores.ipynb #1d03cdc7
 import hashlib, json, math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import numpy as np
+from .answering import LEAST, Answers, answers_table, official
 from .captioning import Scores
 from .retrieval import Interval, Recalls, Table, chance, interval, one_scene
 from ..records import BadInput, Problem, atomic
@@ -41,7 +42,7 @@ def as_score(v: 'Score | Interval | float | str') -> Score:
     if isinstance(v, Interval): return Score(v.mean, v.low, v.high)
     return Score(why=v) if isinstance(v, str) else Score(float(v))
 
-# %% ../../nbs/44_scores.ipynb #0ee038ed
+# %% ../../nbs/44_scores.ipynb #bf29f2a5
 TASKS = ('retrieval', 'captions', 'answers')
 
 def stamp_of(rows: Iterable[Sequence]) -> str:      # of each image or question: its id and what counts as right
@@ -70,6 +71,7 @@ class Sheet:
         object.__setattr__(self, 'scores', {k: as_score(v) for k, v in self.scores.items()})
         dull = {b: {k: as_score(v) for k, v in s.items()} for b, s in self.baselines.items()}
         object.__setattr__(self, 'baselines', dull)
+        object.__setattr__(self, 'tables', tuple(json.loads(json.dumps(self.tables))))      # as they come back from a file
     @property
     def alike(self) -> tuple:
         "What two sheets must share to stand in one table"
@@ -137,6 +139,24 @@ def caption_sheets(
     return [Sheet('captions', name.removesuffix(', as people'), data, stamp, str(s.protocol), len(s.images),
                   told(s, len(s.images) >= least), {k: told(o, False) for k, o in others.items()
                                                     if o.protocol == s.protocol}, **kw) for name, s in rows.items()]
+
+# %% ../../nbs/44_scores.ipynb #1a9b1244
+def answer_sheet(
+    answers: Answers,                           # of the model, named by it
+    dull: Mapping[str, Answers],                # of `answering.baselines`
+    data: str,                                  # name of the test set
+    **kw,                                       # made
+) -> Sheet:
+    "What the answers of one model got, percent right, with the dull baselines, as a sheet"
+    def one(a): return i if (i := a.interval()) and i.scenes >= LEAST else a.accuracy
+    def all_of(a):
+        parts = {'right': a, **a.by('application')}
+        return {n or 'no application': one(p) for n, p in parts.items()} | {'published rule': official(a)['right']}
+    groups = {f'by {by}': answers_table([*dull.values(), answers], by) for by in ('kind', 'source', 'class')}
+    tables = tuple({'caption': n, 'columns': t.header, 'rows': t.rows} for n, t in groups.items())
+    stamp = stamp_of((i.image, i.question, i.reference) for i in answers.items)
+    return Sheet('answers', answers.name, data, stamp, 'exact canonical forms', len(answers), all_of(answers),
+                 {n: all_of(a) for n, a in dull.items()}, tables, **kw)
 
 # %% ../../nbs/44_scores.ipynb #96897b2b
 def _rank(name: str, own: Mapping[str, Score], first: str) -> tuple:

@@ -201,12 +201,12 @@ def _smaller(d: MaskDraft, names: list[str], others: list[str]) -> list[str]:
     return [d.say(f'{some} {and_list([_words(n).said for n in names])}', 'presence', *(Fact('presence', n,
         True) for n in names))]
 
-# %% ../../nbs/14_segmentation.ipynb #1ada5bd4
+# %% ../../nbs/14_segmentation.ipynb #a4d28caf
 def _amounts(d: MaskDraft) -> str:
-    "'60 percent water, 25 percent cropland and smaller shares of …'"
+    "'60 percent water and 25 percent cropland, with smaller shares of …'"
     told, rest = _told(d)
-    items = [f'{_share(d, n)} {_words(n).said}' for n in told] + _smaller(d, rest, told)
-    return ', '.join(items[:-1]) + ', and ' + items[-1] if rest else _joined(items)
+    items = [f'{_share(d, n)} {_words(n).said}' for n in told]
+    return _joined(items) + (f', with {_smaller(d, rest, told)[0]}' if rest else '')
 
 def _covering(d: MaskDraft, of: str = '') -> str:
     "'water covers 60 percent of the picture, cropland 25 percent and trees 15 percent'"
@@ -229,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #ebbc0438
+# %% ../../nbs/14_segmentation.ipynb #ff454443
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -239,7 +239,7 @@ MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'ri
         'top right': ('in the upper right', 'in the upper right part', 'toward the upper right corner'),
         'bottom left': ('in the lower left', 'in the lower left part', 'toward the lower left corner'),
         'bottom right': ('in the lower right', 'in the lower right part', 'toward the lower right corner'),
-        'throughout': ('in all parts', 'in every part', 'everywhere')}                     # the last of each: held out
+        'throughout': ('in all parts of it', 'in every part of it', 'in each part of it')}                     # the last of each: held out
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
@@ -313,7 +313,7 @@ def _told_at_once(d: MaskDraft, names: list[str], clause: bool = False) -> str:
     return d.say(f"{and_list([_words(n).said for n in names])} {d.whole} {'lie' if clause else 'lying'} "
                  f'{_shape(d, names[0])[1]}', 'shape:mass', *facts)
 
-# %% ../../nbs/14_segmentation.ipynb #115fa367
+# %% ../../nbs/14_segmentation.ipynb #9c08b426
 _ITEMS = 3                                       # other covers told in one sentence
 
 def _shore(d: MaskDraft) -> Fact | None:
@@ -353,7 +353,8 @@ def _rest(d: MaskDraft) -> str:
     more = len(d.covers) - 1 - len(names)
     several = items if len(items) > 2 else items[:-1]
     comma = len(items) > 2 or len(items) > 1 and (len(bare) > 1 or much or any(',' in i for i in several))
-    apart = [',' in re.sub(r', \w+ in each corner$', '', i) for i in items]
+    corners = sum('in each corner' in i for i in items)         # one such pair of commas a list can bear
+    apart = [',' in (re.sub(r', \w+ in each corner$', '', i) if corners == 1 else i) for i in items]
     mark = ';' if any(apart[:-1]) else ',' if comma else ''
     text = and_list(items) if not mark else f'{mark} '.join(items[:-1]) + f'{mark} and {items[-1]}'
     return f', with {text}' if not more else f', with {text}, among other covers'
@@ -500,7 +501,7 @@ def _scattering(d: MaskDraft) -> str:
     if len(told) < 2: told += [_tone(d, f) for f in tones[1:2]]
     return '; '.join(told)
 
-# %% ../../nbs/14_segmentation.ipynb #d06304af
+# %% ../../nbs/14_segmentation.ipynb #5177116b
 MASK_SLOTS = {
     'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
         else 'the area' if d.plan.id == 'mx-in' else ''),
@@ -530,7 +531,7 @@ def _again(d: MaskDraft, sentences: list[str]) -> list[str]:
     for i, (one, next_) in enumerate(zip(sentences, sentences[1:])):
         for name in d.covers:
             start, others = f'The {_words(name).said} ', [_words(n).said for n in d.covers if n != name]
-            if one.startswith(start) and next_.startswith(start) and not any(o in one for o in others):
+            if one.startswith(start) and next_.startswith(start) and ';' not in one and not any(o in one for o in others):
                 sentences[i + 1] = _verb(name, 'It ', 'They ') + next_.removeprefix(start)
     return sentences
 
