@@ -645,7 +645,7 @@ def answers(
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #13f9f9a6
+# %% ../nbs/62_cli.ipynb #40b5d1ae
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -656,7 +656,8 @@ def captions(
     baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
     rounds: Annotated[int | None, typer.Option(
         help='References of an image left out in turn to see what people get; 0: none; default: each.', min=0)] = None,
-    failures: Annotated[Path | None, typer.Option(help='HTML page of wrong captions by error; needs --records.')] = None,
+    failures: Annotated[Path | None, typer.Option(
+        help='HTML page of wrong captions by kind of error; needs --records.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
@@ -665,7 +666,8 @@ def captions(
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
     from sartext.records import read_records
-    if failures and not records: raise typer.BadParameter('needs --records, to know what is right', param_hint='--failures')
+    if failures and not records:
+        raise typer.BadParameter('needs --records, to know what is right', param_hint='--failures')
     problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
     known = read_records(records) if records else None
     scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
@@ -685,6 +687,7 @@ def _failures(records, predictions, references, page):
     found = failures_page(records, {i: [text] for i, text in said.items()}, page)
     print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
 
+# %% ../nbs/62_cli.ipynb #9e567bb4
 @evaluate.command('page')
 def scores_page(
     files: Annotated[list[Path], typer.Argument(help='Files that evaluate … --out wrote.')],
@@ -692,7 +695,8 @@ def scores_page(
 ):
     "One page of any number of scores: leaderboards, figures, tables."
     from sartext.reproduce import scores_page as write
-    if out.suffix not in ('.html', '.md', '.tex'): raise typer.BadParameter('name it .html, .md or .tex', param_hint='--out')
+    if out.suffix not in ('.html', '.md', '.tex'):
+        raise typer.BadParameter('name it .html, .md or .tex', param_hint='--out')
     print(f'page: {write(files, out)}')
 
 @app.command('setup-spice')

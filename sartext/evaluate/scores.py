@@ -42,7 +42,7 @@ def as_score(v: 'Score | Interval | float | str') -> Score:
     if isinstance(v, Interval): return Score(v.mean, v.low, v.high)
     return Score(why=v) if isinstance(v, str) else Score(float(v))
 
-# %% ../../nbs/44_scores.ipynb #bf29f2a5
+# %% ../../nbs/44_scores.ipynb #1344a801
 TASKS = ('retrieval', 'captions', 'answers')
 
 def stamp_of(rows: Iterable[Sequence]) -> str:      # of each image or question: its id and what counts as right
@@ -71,7 +71,7 @@ class Sheet:
         object.__setattr__(self, 'scores', {k: as_score(v) for k, v in self.scores.items()})
         dull = {b: {k: as_score(v) for k, v in s.items()} for b, s in self.baselines.items()}
         object.__setattr__(self, 'baselines', dull)
-        object.__setattr__(self, 'tables', tuple(json.loads(json.dumps(self.tables))))      # as they come back from a file
+        object.__setattr__(self, 'tables', tuple(json.loads(json.dumps(self.tables))))      # as a file gives them back
     @property
     def alike(self) -> tuple:
         "What two sheets must share to stand in one table"

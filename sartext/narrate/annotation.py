@@ -575,7 +575,7 @@ def _edge(d: Draft, name: str) -> str:
     edges += ' edge' + ('s' if len(found) > 1 else '')
     return d.say(f"{RELATIONS['close to'][d.column]} the {edges}", 'relation:edge', *found)
 
-# %% ../../nbs/13_annotation.ipynb #f1d77f63
+# %% ../../nbs/13_annotation.ipynb #ad57f7b5
 def _dimensions(d: Draft, name: str, brief: bool) -> tuple[list[str], list[str]]:
     "What a single object *is* and what else is said of it: length, width, share of the picture's side"
     long, is_, does = _metres(d, name), [], []
@@ -596,7 +596,7 @@ def _single(d: Draft, name: str, who: str = 'it') -> str:
     is_, does = _dimensions(d, name, brief)
     size, (shape, axis) = _values(d, name, SIZES), _shape(d, name, 1)
     sails = [f for f in d.of('relation', name) if str(f.value).startswith(('on course', 'at about'))][::-1]
-    if any('course' in str(f.value) for f in sails): axis = []     # of the image; the course is of the map: they may turn apart
+    if any('course' in str(f.value) for f in sails): axis = []              # of the image; a course is of the map
     if alike := (*size, *shape, *axis): is_.append(' and '.join(d.word(f.value) for f in alike))
     d.say('', 'size:same', *size, *shape, *axis)
     if sails: is_.append(d.say(' '.join(f.value for f in sails), 'course', *sails))

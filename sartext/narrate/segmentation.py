@@ -501,7 +501,7 @@ def _scattering(d: MaskDraft) -> str:
     if len(told) < 2: told += [_tone(d, f) for f in tones[1:2]]
     return '; '.join(told)
 
-# %% ../../nbs/14_segmentation.ipynb #5177116b
+# %% ../../nbs/14_segmentation.ipynb #1e2f44c6
 MASK_SLOTS = {
     'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
         else 'the area' if d.plan.id == 'mx-in' else ''),
@@ -522,7 +522,7 @@ def _filled(template: str, d: MaskDraft) -> str:
         if (n := re.match(r'(\d+)(?= )', text)): text = number_word(int(n[1]), limit=999) + text[n.end():]
         return text[:1].upper() + text[1:]
     text = re.sub(r'\{(\w+)\}', slot, template)
-    if tail and tail[0] and ';' in text[:(at := text.index(tail[0]))]:        # a list with semicolons ends before the objects
+    if tail and tail[0] and ';' in text[:(at := text.index(tail[0]))]:      # a list with semicolons ends before them
         text = f'{text[:at]}. {tail[0][2:3].upper()}{tail[0][3:]}{text[at + len(tail[0]):]}'
     return text if re.match(r'[\w“]', text) else ''
 
@@ -531,10 +531,12 @@ def _again(d: MaskDraft, sentences: list[str]) -> list[str]:
     for i, (one, next_) in enumerate(zip(sentences, sentences[1:])):
         for name in d.covers:
             start, others = f'The {_words(name).said} ', [_words(n).said for n in d.covers if n != name]
-            if one.startswith(start) and next_.startswith(start) and ';' not in one and not any(o in one for o in others):
+            alone = ';' not in one and not any(o in one for o in others)
+            if one.startswith(start) and next_.startswith(start) and alone:
                 sentences[i + 1] = _verb(name, 'It ', 'They ') + next_.removeprefix(start)
     return sentences
 
+# %% ../../nbs/14_segmentation.ipynb #ed9b463a
 # objects, no cover
 _ONLY = {'concise': ('The {picture} shows {things}{open}.',), 'complex': ('{Frame} shows {things}{open}.',)}
 
