@@ -229,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #ff454443
+# %% ../../nbs/14_segmentation.ipynb #b3acacd4
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -239,7 +239,7 @@ MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'ri
         'top right': ('in the upper right', 'in the upper right part', 'toward the upper right corner'),
         'bottom left': ('in the lower left', 'in the lower left part', 'toward the lower left corner'),
         'bottom right': ('in the lower right', 'in the lower right part', 'toward the lower right corner'),
-        'throughout': ('in all parts of it', 'in every part of it', 'in each part of it')}                     # the last of each: held out
+        'throughout': ('in all parts of it', 'in every part of it', 'in each part of it')} # last: held out
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
