@@ -23,6 +23,7 @@ def test_real_sentinel_1_loses_looks():
 @pytest.mark.parametrize('k', [2, 3, 8])
 def test_coarser_keeps_shape_mean_and_holes(shape, k):
     x = rng.gamma(4, .25, shape); x[:2] = np.nan
+    big = rng.gamma(4, .25, (256, 256)); assert abs(degrade_sar(big, 4, coarser=k).mean() - 1) < .06
     worse = degrade_sar(x, 4, coarser=k)
     assert worse.shape == shape and np.array_equal(np.isnan(worse), np.isnan(x)) and (worse[2:] > 0).all()
 
@@ -54,6 +55,8 @@ def test_a_missing_partner_never_helps_or_hurts_the_radar():
     assert all_gone['late fusion'].mean_recall == pytest.approx(all_gone['SAR only'].mean_recall)
     assert all_gone['optical only'].mean_recall == pytest.approx(100*np.mean([k/150 for k in (1, 5, 10)]))    # chance
     assert some['optical only'].image_to_text[0, 0] == pytest.approx(1/150)
+    few = OPTICAL.copy(); few[rng.random(len(few)) < .75] = np.nan; alone = np.isnan(few[:, 0]); found = observe(SAR, few, TEXTS, scale=30)
+    assert found['late fusion'].per_image()[alone].mean() > found['SAR only'].per_image()[alone].mean() - 2        # no partner, no loss
 
 def test_faults():
     bad = SAR.copy(); bad[4, 2] = np.nan

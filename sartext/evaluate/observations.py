@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['MOVABLE', 'SLIPS', 'WAYS', 'degrade_sar', 'earlier', 'slipped', 'observe', 'Curve', 'curve', 'Takeover', 'takeover']
 
-# %% ../../nbs/43_observations.ipynb #01fc9f07
+# %% ../../nbs/43_observations.ipynb #a003a1d3
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
-from .retrieval import Recalls, Table, _draws, _unit, by_scene, interval, recall
-from ..records import Box, seed_for
+from .retrieval import Recalls, Table, chance, _draws, _unit, by_scene, interval, recall
+from ..narrate.words import ancestors, category
+from ..records import Box, progress, seed_for
 
-# %% ../../nbs/43_observations.ipynb #c9f782cd
+# %% ../../nbs/43_observations.ipynb #4169fe82
 def degrade_sar(
     intensity: np.ndarray,        # (H, W) linear; NaN: no data
     had: float,                   # its equivalent number of looks
@@ -33,16 +34,16 @@ def degrade_sar(
         cells = np.pad(x, ((0, -h % k), (0, -w % k)), constant_values=np.nan).reshape(-(-h//k), k, -(-w//k), k)
         known = np.isfinite(cells).sum((1, 3))
         x = np.divide(np.nansum(cells, (1, 3)), known, out=np.full(known.shape, np.nan), where=known > 0)
-    if noise: x = x + noise*rng.gamma(looks, 1/looks, x.shape)
     now = had*k*k                                                   # looks after averaging k × k speckled pixels
     if looks < now:
         more = 1/((1 + 1/looks)/(1 + 1/now) - 1)
         x = x*rng.gamma(more, 1/more, x.shape)
+    if noise: x = x + noise*rng.gamma(looks, 1/looks, x.shape)      # of the same looks, and added once
     if k > 1: x = np.where(np.isfinite(intensity), x.repeat(k, 0).repeat(k, 1)[:h, :w], np.nan)
     return x.astype(np.float32)
 
-# %% ../../nbs/43_observations.ipynb #320b28eb
-MOVABLE = ('ship', 'aircraft', 'military vehicle', 'car')       # what comes and goes; bridges, tanks and harbors stay
+# %% ../../nbs/43_observations.ipynb #42fb3e6c
+MOVABLE = ('ship', 'aircraft', 'helicopter', 'vehicle')         # what comes and goes; bridges, tanks and harbors stay
 
 def earlier(
     rgb: np.ndarray,                             # uint8 (H, W, 3)
@@ -54,13 +55,13 @@ def earlier(
     from scipy.ndimage import distance_transform_edt
     h, w = rgb.shape[:2]; gone = np.zeros((h, w), bool)
     for b in boxes:
-        if b.category not in movable: continue
+        if not {*ancestors(category(b.category))} & {*movable}: continue
         x, y = max(0, int(b.x - margin)), max(0, int(b.y - margin))
         gone[y:int(np.ceil(b.y + b.h + margin)), x:int(np.ceil(b.x + b.w + margin))] = True
     if not gone.any() or gone.all(): return rgb.copy()
     return rgb[tuple(distance_transform_edt(gone, return_distances=False, return_indices=True))]
 
-# %% ../../nbs/43_observations.ipynb #43ef8ba3
+# %% ../../nbs/43_observations.ipynb #3cd25a03
 SLIPS = ('missing', 'shifted', 'rotated', 'out of date', 'wrong')
 
 def slipped(
@@ -68,7 +69,7 @@ def slipped(
     slip: str,                               # one of `SLIPS`
     share: float,                            # of the scenes, 0…1
     boxes: Sequence[Sequence[Box]] = (),     # of each scene, for 'out of date'
-    by: float = .25,                         # 'shifted': by this share of the side, right and down
+    by: float = .25,                         # 'shifted': by this share of the side, right and down, the rest black
     seed: int = 0,
 ) -> list[np.ndarray | None]:                # None: missing
     "The optical partners after one kind of slip; a larger share spoils the same scenes and more"
@@ -80,13 +81,16 @@ def slipped(
     if slip == 'wrong' and n < 2: raise ValueError("'wrong' needs a second scene to take the partner from")
     order = np.random.default_rng(seed_for(seed, 'slip', slip)).permutation(n)
     other = dict(zip(order, np.roll(order, 1)))              # every scene's wrong partner: never its own
-    def moved(a): return np.roll(a, [round(by*s) for s in a.shape[:2]], (0, 1))
+    def moved(a):
+        (down, right), out = (round(by*s) for s in a.shape[:2]), np.zeros_like(a)
+        out[down:, right:] = a[:a.shape[0] - down, :a.shape[1] - right]
+        return out
     made = {'missing': lambda i: None, 'shifted': lambda i: moved(images[i]), 'rotated': lambda i: np.rot90(images[i]),
             'out of date': lambda i: earlier(images[i], boxes[i]), 'wrong': lambda i: images[other[i]]}[slip]
     hit = set(order[:round(share*n)].tolist())
     return [made(i) if i in hit else a for i, a in enumerate(images)]
 
-# %% ../../nbs/43_observations.ipynb #0273528c
+# %% ../../nbs/43_observations.ipynb #89b71feb
 WAYS = ('SAR only', 'optical only', 'both', 'late fusion')
 
 def _softmax(scores: np.ndarray, axis: int) -> np.ndarray:
@@ -114,7 +118,9 @@ def observe(
             for way, x in (('SAR only', by_sar), ('optical only', by_optical), ('both', fused))}
     late = []
     for axis in (1, 0):              # an image asks for captions, a caption for images
-        p, q = (_softmax(scale*x, axis) for x in (by_sar, by_optical))
+        p, q = _softmax(scale*by_sar, axis), np.zeros_like(by_sar)
+        if there.any(): q[there] = _softmax(scale*by_optical[there], axis)
+        if not axis: q *= p[there].sum(0)           # the images with a partner share what SAR gives them together
         late.append(recall(scores=np.where(there[:, None], (p + q)/2, p), keys=keys, **kw))
     return both | {'late fusion': replace(late[0], text_to_image=late[1].text_to_image)}
 
@@ -153,7 +159,7 @@ class Curve:
         ax.set_ylim(0); ax.legend(fontsize=7)
         return ax
 
-# %% ../../nbs/43_observations.ipynb #d77e08b1
+# %% ../../nbs/43_observations.ipynb #8edfa74c
 def curve(
     what: str,
     levels: Sequence,                                   # of the damage
@@ -162,33 +168,32 @@ def curve(
     scenes: Sequence[str] = (),
 ) -> Curve:
     "Recall at every level, each way, for each training seed"
-    from sartext.evaluate.retrieval import chance
-    from sartext.records import progress
     found = [[run(v, s) for s in seeds] for v in progress(list(levels), what)]
     values = {w: np.array([[r[w].per_image() for r in row] for row in found]) for w in found[0][0]}
     return Curve(what, tuple(levels), values, tuple(scenes), chance(next(iter(found[0][0].values()))).mean_recall)
 
-# %% ../../nbs/43_observations.ipynb #e96a6a70
+# %% ../../nbs/43_observations.ipynb #3e138390
 def _crossing(levels: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    "First level at which each row of `gap` (draws, levels) comes to 0 or above; NaN: never"
+    "First level at which each row of `gap` (draws, levels) comes to 0 or above; infinite: never"
     over = gap >= 0; k = over.argmax(1); rows = np.arange(len(gap))
     a, b = gap[rows, np.maximum(k - 1, 0)], gap[rows, k]
     part = np.where(b > a, -a/np.where(b > a, b - a, 1), 0)
     at = np.where(k > 0, levels[np.maximum(k - 1, 0)] + part*(levels[k] - levels[np.maximum(k - 1, 0)]), levels[0])
-    return np.where(over.any(1), at, np.nan)
+    return np.where(over.any(1), at, np.inf)
 
 @dataclass(frozen=True)
 class Takeover:
     "Where one way of asking becomes as good as another"
-    at: float         # level; NaN: nowhere in the range
-    low: float        # 95 % interval over scenes and seeds; NaN: under 95 % of the draws cross
+    at: float         # level; infinite: beyond the range that was measured
+    low: float        # 95 % interval over scenes and seeds; its ends may lie beyond the range
     high: float
     crosses: float    # share of the draws in which the curves cross
     what: str = ''
+    first: float = 0. # the lowest level that was measured
     def __str__(self):
-        if np.isnan(self.at): return f'nowhere in the range ({100*self.crosses:.0f} % of the draws cross)'
-        few = f'no interval: {100*self.crosses:.0f} % of the draws cross'
-        return f'{self.what} {self.at:.2g} ' + (few if np.isnan(self.low) else f'[{self.low:.2g}, {self.high:.2g}]')
+        def end(v): return 'beyond' if np.isinf(v) else f'≤ {v:.2g}' if v == self.first else f'{v:.2g}'
+        if np.isinf(self.at): return f'nowhere in the range ({100*self.crosses:.0f} % of the draws cross)'
+        return f'{self.what} {end(self.at)} [{end(self.low)}, {end(self.high)}]'
 
 def takeover(
     c: Curve,
@@ -202,5 +207,5 @@ def takeover(
     draws = np.stack([_draws(*by_scene(g, c.scenes or None), resamples, seed) for g in gap], 1)
     at, found = _crossing(levels, gap.mean((1, 2))[None])[0], _crossing(levels, draws)
     crosses = float(np.isfinite(found).mean())
-    low, high = np.nanquantile(found, (.025, .975)) if crosses >= .95 else (np.nan, np.nan)
-    return Takeover(float(at), float(low), float(high), crosses, c.what)
+    low, high = np.quantile(found, (.025, .975), method='nearest')          # a draw that never crosses lies beyond all
+    return Takeover(float(at), float(low), float(high), crosses, c.what, float(levels[0]))
