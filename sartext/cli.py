@@ -623,7 +623,7 @@ def retrieval(
     from sartext.train import evaluate_dir
     evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
 
-# %% ../nbs/62_cli.ipynb #05598eaf
+# %% ../nbs/62_cli.ipynb #e1b07e38
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -632,6 +632,7 @@ def answers(
     train: Annotated[Path | None, typer.Option(help='Training questions for the baselines; default: halves.')] = None,
     split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
     on_error: Faults = OnError.stop,
 ):
     "Answers to questions, scored exactly, beside blind baselines and the published rule."
@@ -640,12 +641,14 @@ def answers(
     problems = Problems(on_error.value)
     scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems)
     _tell(problems)
-    sheet = answer_sheet(scored, dull, (questions or predictions).stem, made={'sartext': __version__})
-    if out: print(f'scores: {write_sheets([sheet], out)}')
+    if not out: return
+    sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
+                         made={'sartext': __version__})
+    print(f'scores: {write_sheets([sheet], out)}')
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #40b5d1ae
+# %% ../nbs/62_cli.ipynb #24a45d12
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -659,6 +662,7 @@ def captions(
     failures: Annotated[Path | None, typer.Option(
         help='HTML page of wrong captions by kind of error; needs --records.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
 ):
@@ -666,17 +670,19 @@ def captions(
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
     from sartext.records import read_records
-    if failures and not records:
-        raise typer.BadParameter('needs --records, to know what is right', param_hint='--failures')
+    if failures and not (records and references):
+        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
     problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
-    known = read_records(records) if records else None
+    known = list(read_records(records)) if records else None
     scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
                                  seed=seed, **how)
     _tell(problems)
-    made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
-    data = (references or predictions).stem
-    sheets = caption_sheets(scores, [predictions.stem], data, stamp_of(held.items()), made=made)
-    if out: print(f'scores: {write_sheets(sheets, out)}')
+    if out:
+        made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
+        truth = ((r.id, [asdict(b) for b in r.boxes], r.labelled_classes) for r in known or ())     # facts depend on it
+        sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
+                                stamp_of([*held.items(), *truth]), made=made)
+        print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
     if failures: _failures(records, predictions, references, failures)
 
 def _failures(records, predictions, references, page):

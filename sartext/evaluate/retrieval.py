@@ -372,7 +372,7 @@ def interval(
     low, high = np.quantile(_draws(sums, sizes, resamples, seed), [cut, 1 - cut])
     return Interval(float(values.mean()), float(low), float(high), level, n, len(sizes), len(values))
 
-# %% ../../nbs/40_retrieval.ipynb #8ab14f8f
+# %% ../../nbs/40_retrieval.ipynb #e3f3af94
 @dataclass(frozen=True)
 class Difference(Interval):
     "A paired difference A − B with its interval and what may be said of it"
@@ -381,6 +381,13 @@ class Difference(Interval):
     def __str__(self):
         basis = f'{self.seeds} seeds, {self.scenes} scenes' + (f'; {self.note}' if self.note else '')
         return f'{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}] {self.verdict} ({basis})'
+
+def _gaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    "A − B, (seeds, N), of the same seeds and images"
+    a, b = np.atleast_2d(a), np.atleast_2d(b)
+    if a.shape != b.shape:
+        raise ValueError(f'A is {a.shape}, B {b.shape} (seeds, images); pairs need the same seeds and images')
+    return a - b
 
 def paired_difference(
     a: np.ndarray | Mapping[Hashable, np.ndarray],  # (seeds, N) `Recalls.per_image()` of model A, or seed → (N,)
@@ -395,15 +402,12 @@ def paired_difference(
         odd = sorted(set(a) ^ set(b), key=str)
         if odd: raise ValueError(f'seeds {odd} were run for one model only; run both')
         a, b = (np.stack([x[s] for s in sorted(a, key=str)]) for x in (a, b))
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
-    if a.shape != b.shape:
-        raise ValueError(f'A is {a.shape}, B {b.shape} (seeds, images); pairs need the same seeds and images')
-    i = interval(a - b, scenes, resamples, level, seed)
+    i = interval(_gaps(a, b), scenes, resamples, level, seed)
     verdict = 'wins' if i.low > 0 else 'loses' if i.high < 0 else 'not separated'
     note = f'no verdict below {least_seeds} seeds' if i.seeds < least_seeds else ''
     return Difference(**vars(i), verdict='not separated' if note else verdict, note=note)
 
-# %% ../../nbs/40_retrieval.ipynb #c23c4dc4
+# %% ../../nbs/40_retrieval.ipynb #3b84d21b
 def paired_permutation(
     a: np.ndarray,                             # (N,) or (seeds, N) `Recalls.per_image()` of model A
     b: np.ndarray,                             # of model B: the same images
@@ -411,7 +415,7 @@ def paired_permutation(
     permutations: int = 10_000, seed: int = 0,
 ) -> float:                                    # p, two-sided; at least 1/(permutations + 1)
     "How often turning the signs of whole scenes gives a mean difference as large as A − B has"
-    d = np.atleast_2d(a) - np.atleast_2d(b)
+    d = _gaps(a, b)
     if d.ndim != 2 or not d.size or not np.isfinite(d).all():
         raise ValueError(f'differences of shape {d.shape} must be finite, one an image')
     sums = by_scene(d.mean(0, keepdims=True), scenes)[0][0]
@@ -470,14 +474,14 @@ def recall_table(
     return Table(('model', 'counts as right', *rates, 'mean recall', '95 % interval', 'of ceiling'), tuple(body),
                  f'percent · {first.n} images, {len(first.owner)} texts · ties by expectation{few}')
 
-# %% ../../nbs/40_retrieval.ipynb #3c436d86
+# %% ../../nbs/40_retrieval.ipynb #c4212eee
 def breakdown(
     results: Mapping[str, Recalls | Sequence[Recalls]],     # model → result, or one a training seed
     groups: Sequence[Hashable | Sequence[Hashable]],        # (N,) the group of each image, or a list or set of groups
     scenes: Sequence[Hashable] | None = None,               # (N,) scene of each image, for the intervals
     what: str = 'group',                                    # heading of the first column
     least: int = 100,                                       # groups of fewer images get no interval
-    resamples: int = 2000, seed: int = 0,
+    resamples: int = 4000, seed: int = 0,
 ) -> Table:
     "Mean recall of the images of each group, every query against the whole set; percent"
     runs = {name: np.stack([x.per_image() for x in ([r] if isinstance(r, Recalls) else r)])

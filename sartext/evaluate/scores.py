@@ -42,7 +42,7 @@ def as_score(v: 'Score | Interval | float | str') -> Score:
     if isinstance(v, Interval): return Score(v.mean, v.low, v.high)
     return Score(why=v) if isinstance(v, str) else Score(float(v))
 
-# %% ../../nbs/44_scores.ipynb #1344a801
+# %% ../../nbs/44_scores.ipynb #7ee9eb2e
 TASKS = ('retrieval', 'captions', 'answers')
 
 def stamp_of(rows: Iterable[Sequence]) -> str:      # of each image or question: its id and what counts as right
@@ -74,8 +74,8 @@ class Sheet:
         object.__setattr__(self, 'tables', tuple(json.loads(json.dumps(self.tables))))      # as a file gives them back
     @property
     def alike(self) -> tuple:
-        "What two sheets must share to stand in one table"
-        return self.task, self.data, self.stamp, self.protocol, self.n
+        "What two sheets must share to stand in one table: the test set itself, whatever it is called"
+        return self.task, self.stamp, self.protocol, self.n
 
 # %% ../../nbs/44_scores.ipynb #3c915dc7
 def write_sheets(sheets: Iterable[Sheet], path: str | Path) -> Path:
@@ -99,7 +99,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     except OSError as e: raise no(f'cannot be read ({e.strerror})') from None
     except (ValueError, TypeError, KeyError, AttributeError) as e: raise no(f'is no file of scores ({e})') from e
 
-# %% ../../nbs/44_scores.ipynb #b15b1029
+# %% ../../nbs/44_scores.ipynb #6e908279
 def recall_sheet(
     model: str,
     result: Recalls,
@@ -114,7 +114,7 @@ def recall_sheet(
         ways = (('I→T', r.image_to_text), ('T→I', r.text_to_image))
         return {f'{way} R@{k}': 100*float(h) for way, hits in ways for k, h in zip(r.ks, hits.mean(0))}
     sure = result.n >= least and not one_scene(scenes)
-    spread = interval(result.per_image(), scenes) if sure else result.mean_recall
+    spread = interval(result.per_image(), scenes, 4000) if sure else result.mean_recall     # as in `recall_table`
     dull = {'random order': chance(result)} | ({'text ceiling': ceiling} if ceiling else {})
     return Sheet('retrieval', model, data, stamp, result.protocol, result.n, {'mean recall': spread, **rates(result)},
                  {name: {'mean recall': r.mean_recall, **rates(r)} for name, r in dull.items()}, **kw)
@@ -158,19 +158,23 @@ def answer_sheet(
     return Sheet('answers', answers.name, data, stamp, 'exact canonical forms', len(answers), all_of(answers),
                  {n: all_of(a) for n, a in dull.items()}, tables, **kw)
 
-# %% ../../nbs/44_scores.ipynb #96897b2b
+# %% ../../nbs/44_scores.ipynb #13d079a2
 def _rank(name: str, own: Mapping[str, Score], first: str) -> tuple:
     value = own[first].value if first in own else None
     return value is None, -(value or 0.), name
+
+def _strongest(sheets: Sequence[Sheet], first: str) -> dict[str, Mapping[str, Score]]:
+    "The baselines of all sheets; where several bring one of the same name, the strongest stands"
+    dull = {}
+    for name, own in ((n, own) for s in sheets for n, own in s.baselines.items()):
+        if name not in dull or _rank('', own, first) < _rank('', dull[name], first): dull[name] = own
+    return dull
 
 def _board(sheets: Sequence[Sheet]) -> Table:
     "One table of sheets that are alike"
     names = list(dict.fromkeys(k for s in sheets for k in s.scores)); first = names[0]
     rows = [(s.model, s.scores) for s in sheets]
-    dull = {}
-    for s in sheets:                    # several sheets bring the same baselines: the strongest of each name stands
-        for name, own in s.baselines.items():
-            if name not in dull or _rank('', own, first) < _rank('', dull[name], first): dull[name] = own
+    dull = _strongest(sheets, first)
     ordered = sorted([*rows, *((f'({b})', own) for b, own in dull.items())], key=lambda r: _rank(r[0], r[1], first))
     body = tuple((name, *(str(own.get(k, 'not measured')) for k in names)) for name, own in ordered)
     best, *others = sorted(rows, key=lambda r: _rank(r[0], r[1], first))
@@ -181,7 +185,8 @@ def _board(sheets: Sequence[Sheet]) -> Table:
     note = f'{s.n} {what} · {s.protocol} · test set {s.stamp}'
     reasons = {f'{k}: {own[k].why}' for _, own in ordered for k in names if k in own and own[k].why}
     note += ''.join(f' · {r}' for r in sorted(reasons))
-    if close: note += f' · by {first} not separated from {best[0]}: {", ".join(close)}'
+    if close: note += f' · by {first}, intervals that reach into that of {best[0]}: {", ".join(close)}'
+    if others and best[1][first].low is None: note += f' · no interval of {first}: no order is sure'
     return Table((f'{s.task}: {s.data}', *names), body, note)
 
 def leaderboard(sheets: Iterable[Sheet]) -> list[Table]:
@@ -190,12 +195,12 @@ def leaderboard(sheets: Iterable[Sheet]) -> list[Table]:
     for s in sheets:
         group = groups.setdefault(s.alike, {})
         if s.model in group and group[s.model].scores != s.scores:
-            raise ValueError(f'{s.model!r} has two different scores on {s.data} ({s.protocol}); '
-                             'keep one, or name the runs apart')
+            raise BadInput(Problem(s.model, s.data, f'has two different scores ({s.protocol})',
+                                   'keep one, or name them apart: sartext evaluate … --name'))
         group[s.model] = s
     return [_board(list(groups[k].values())) for k in sorted(groups, key=str)]
 
-# %% ../../nbs/44_scores.ipynb #774f723d
+# %% ../../nbs/44_scores.ipynb #66951e66
 _TEX = {c: '\\' + c for c in '&%$#_{}'} | {
         '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '→': r'$\to$', '≥': r'$\geq$',
         '≤': r'$\leq$', '±': r'$\pm$', '×': r'$\times$', '−': r'$-$', '·': r'$\cdot$'}
@@ -205,9 +210,10 @@ def latex(table: Table) -> str:
     def line(cells): return ' & '.join(''.join(_TEX.get(c, c) for c in str(cell)) for cell in cells) + r' \\'
     notes, columns = [f'% {n}' for n in table.note.splitlines()], 'l' + 'r'*(len(table.header) - 1)
     head = [rf'\begin{{tabular}}{{{columns}}}', r'\toprule', line(table.header), r'\midrule']
-    return '\n'.join([*notes, *head, *map(line, table.rows), r'\bottomrule', r'\end{tabular}'])
+    rows = (('{}' if str(r[0]).startswith('[') else '') + line(r) for r in table.rows)      # no argument of the line before
+    return '\n'.join([*notes, *head, *rows, r'\bottomrule', r'\end{tabular}'])
 
-# %% ../../nbs/44_scores.ipynb #5d366bfb
+# %% ../../nbs/44_scores.ipynb #c80de5a1
 def plot_board(sheets: Sequence[Sheet], metric: str | None = None, ax=None):
     "One metric of sheets that are alike, with intervals; dull baselines hollow"
     import matplotlib.pyplot as plt
@@ -215,8 +221,7 @@ def plot_board(sheets: Sequence[Sheet], metric: str | None = None, ax=None):
         raise ValueError('these sheets were not measured alike; plot each group on its own')
     metric = metric or next(iter(sheets[0].scores))
     rows = [(s.model, s.scores, 'C0') for s in sheets]
-    dull = {b: own for s in sheets for b, own in s.baselines.items()}
-    rows += [(b, own, 'none') for b, own in dull.items()]
+    rows += [(b, own, 'none') for b, own in _strongest(sheets, metric).items()]
     rows = [r for r in rows if metric in r[1] and r[1][metric].value is not None]
     rows.sort(key=lambda r: r[1][metric].value)
     ax = ax or plt.subplots(figsize=(6, .35*len(rows) + 1), dpi=80, layout='constrained')[1]
