@@ -648,6 +648,384 @@ def answers(
 
 app.add_typer(evaluate, name='evaluate')
 
+# %% ../nbs/62_cli.ipynb #1da51361
+@evaluate.command()
+def captions(
+    predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
+    references: Annotated[Path | None, typer.Option(
+        help="captions.json (COCO) or another file of captions; without: SARLANG's label.")] = None,
+    records: Annotated[Path | None, typer.Option(help='Records with boxes: facts are checked, too.')] = None,
+    raw: Annotated[bool, typer.Option('--raw', help="Raw strings, no tokeniser, as SARLANG's script.")] = False,
+    baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
+    rounds: Annotated[int | None, typer.Option(
+        help='References of an image left out in turn to see what people get; 0: none; default: each.', min=0)] = None,
+    failures: Annotated[Path | None, typer.Option(
+        help='HTML page of wrong captions by kind of error; needs --records.')] = None,
+    out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
+    on_error: Faults = OnError.stop,
+    seed: Seed = 0,
+):
+    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE and facts, beside dull baselines and people."
+    from sartext.evaluate.captioning import evaluate_file
+    from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
+    from sartext.records import read_records
+    if failures and not (records and references):
+        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
+    problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
+    known = list(read_records(records)) if records else None
+    scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
+                                 seed=seed, **how)
+    _tell(problems)
+    if out:
+        made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
+        truth = ((r.id, [asdict(b) for b in r.boxes], r.labelled_classes) for r in known or ())     # facts depend on it
+        sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
+                                stamp_of([*held.items(), *truth]), made=made)
+        print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
+    if failures: _failures(records, predictions, references, failures)
+
+# %% ../nbs/62_cli.ipynb #1a3e501a-2
+@app.command()
+def rewrite(
+    captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; or JSONL.')],
+    out: Annotated[Path, typer.Option(help='File for the rewritten captions.')],
+    log: Annotated[Path | None, typer.Option(help='JSONL file for every edit with its rule.')] = None,
+    llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases.')] = None,
+    model: Annotated[str | None, typer.Option(help='Its model.')] = None,
+    seed: Seed = 0,
+    on_error: Faults = OnError.stop,
+):
+    "Rewrite optical captions for SAR.\n\nNo colours, light or weather; blank lines are kept."
+    from sartext.narrate.checking import read_facts
+    from sartext.narrate.rewriting import Tally, rewrite_file
+    if captions.suffix.lower() in ('.csv', '.tsv', '.json'):
+        raise BadInput(Problem(str(captions), '', 'is a table, its lines are no captions', 'give text or JSON lines'))
+    problems, tally = Problems(on_error.value), Tally()
+    count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out.parent/'replies'),
+                         check=read_facts, tally=tally)
+    _tell(problems)
+    print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
+    if llm: print(tally)
+
+# %% ../nbs/62_cli.ipynb #db486fe0-2
+@app.command()
+def check(
+    records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with annotation.')],
+    captions: Annotated[Path | None, typer.Option(help="CSV or JSONL of captions; default: the records' own.")] = None,
+    out: Annotated[Path | None, typer.Option(help='JSONL file for the unsupported statements.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Precision, recall and F1 of captions by kind of fact."
+    from sartext.narrate.checking import check_file
+    from sartext.narrate.segmentation import facts_of
+    from sartext.records import images_of, read_records
+    problems, name = Problems(on_error.value), records.with_name(f'{records.stem}.unsupported.jsonl')
+    before = [] if out else [p for p in name.parent.glob('*.jsonl') if p.name.startswith(name.stem)]
+    out = out or _free(name)
+    root = images_of(records)
+    def facts(record): return facts_of(record, root, problems) if record.mask and root else ()
+    score = check_file(read_records(records), captions, out, facts, problems)
+    _tell(problems)
+    if not score.captions:
+        why = f'holds no caption of {records.name}, so there is nothing to check'
+        raise BadInput(Problem(str(captions or records), '', why,
+                               'narrate the records, or give captions by their id or image'))
+    if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
+    print(score.table()); print(f'unsupported statements: {out}')
+
+# %% ../nbs/62_cli.ipynb #1f093dff-2
+def _range(text: str) -> tuple[int, int] | None:
+    "Two whole numbers, least and most, of A-B"
+    if not text: return None
+    if (m := re.fullmatch(r'(\d+)-(\d+)', text)) and int(m[1]) <= int(m[2]): return int(m[1]), int(m[2])
+    raise typer.BadParameter(f'{text!r} is not a range of whole numbers like 3-60', param_hint='--words')
+
+def _pictures(text: str) -> str | list[str]:
+    "Which records have their image: all, present, none, or the ids of a file, one a line"
+    if text in ('all', 'present'): return text
+    if text == 'none': return []
+    if not Path(text).is_file():
+        raise typer.BadParameter(f'{text!r} is none of all, present, none, and no file', param_hint='--pictures')
+    try: return [line.strip() for line in Path(text).read_text(encoding='utf-8').splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise BadInput(Problem(text, '', 'not UTF-8 text', 'save the file as UTF-8')) from None
+
+# %% ../nbs/62_cli.ipynb #b377ecea-2
+@app.command()
+def build(
+    records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
+    out: Annotated[Path, typer.Option(help='Folder for the data set.')],
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
+    seed: Seed = 0,
+    size: Annotated[int | None, typer.Option(help='Longest side of an image, pixels; default: as is.', min=1)] = None,
+    workers: Workers = 1,
+    on_error: Faults = OnError.stop,
+    on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
+    speckle: Annotated[Speckle | None, typer.Option(help='Filter the speckle of SAR images first.')] = None,
+    stratify: Annotated[bool, typer.Option('--stratify', help='Shares within each source and class.')] = False,
+    engine: Annotated[Engine, typer.Option(help='Processes of this machine, or Ray Data.')] = Engine.local,
+    pictures: Annotated[str, typer.Option(help='all, none, present, or a file of ids: which have an image.')] = 'all',
+    duplicates: Annotated[bool, typer.Option('--drop-duplicates', help='No copies of images and captions.')] = False,
+    contradictions: Annotated[bool, typer.Option('--drop-contradictions', help='No captions boxes refute.')] = False,
+    words: Annotated[str, typer.Option(help='Keep captions of so many words: 3-60.', metavar='A-B')] = '',
+    on_overlap: Annotated[OnOverlap, typer.Option(help='Train and test share a set.')] = OnOverlap.refuse,
+    force: Annotated[bool, typer.Option('--force', help='Replace a finished data set of other records.')] = False,
+):
+    "Split without leaks and write the data set.\n\nImages, WebDataset, Parquet, CSV, a card with figures."
+    from sartext.dataset.build import Filters, build as build_dataset
+    if not records.is_file():
+        raise BadInput(Problem(str(records), '', 'there is no such file', 'give what narrate or simulate wrote'))
+    problems, filters = Problems(on_error.value), Filters(duplicates, _range(words), contradictions)
+    manifest = build_dataset(records, out, images=images, seed=seed, size=size, workers=workers, problems=problems,
+                             on_leak=on_leak.value, speckle=speckle and speckle.value, engine=engine.value,
+                             pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value, force=force,
+                             stratify=stratify)
+    _tell(problems)
+    n = manifest['counts']
+    parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
+    found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
+    found += [f'{m} {k} removed' for k, m in n['filtered'].items()]
+    print(f"{', '.join(found)}: {out}")
+
+# %% ../nbs/62_cli.ipynb #a72dc6ea-2
+@app.command()
+def leaks(
+    records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with splits.')],
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
+    out: Annotated[Path | None, typer.Option(help='CSV file for every group: splits, why, ids.')] = None,
+    workers: Workers = 1,
+    on_error: Faults = OnError.stop,
+):
+    "Which copies, turned copies, look-alikes and scenes straddle a given split."
+    from sartext.dataset.splits import fingerprints, leak_table, leakage, shared_texts
+    from sartext.records import images_of, read_records
+    problems, root = Problems(on_error.value), images_of(records) if images is None else images
+    found = list(read_records(records, problems))
+    if not any(r.split for r in found):
+        raise BadInput(Problem(str(records), '', 'its records have no split', 'draw one: sartext build'))
+    groups = leakage(found, root, fingerprints(found, root, workers, problems))
+    _tell(problems)
+    for splits, why, n, held in leak_table(groups): print(f'{splits}: {_of(n, "group")}, {_of(held, "record")} ({why})')
+    for split, (n, of) in shared_texts(found).items():
+        print(f'{split}: {n} of {_of(of, "caption")} ({n/of:.0%}) stand word for word in train')
+    if out:
+        with atomic(out) as f:
+            rows = csv.writer(f, lineterminator='\n'); rows.writerow(('splits', 'why', 'ids'))
+            rows.writerows((' '.join(g.splits), ' '.join(g.why), ' '.join(g.ids)) for g in groups)
+    print(f'{_of(len(groups), "group")} of {len(found):,} records on both sides' + (f': {out}' if out else ''))
+    if groups: raise typer.Exit(1)
+
+# %% ../nbs/62_cli.ipynb #d1af10f1-2
+@app.command('export')
+def export_data(
+    data: Annotated[Path, typer.Argument(metavar='DATA', help='Folder of a built data set.')],
+    to: Annotated[Form, typer.Option(help='The form.')],
+    out: Annotated[Path, typer.Option(help='New folder for texts and images.')],
+    modality: Annotated[Modality, typer.Option(help='Which images.')] = Modality.sar,
+    plain: Annotated[bool, typer.Option('--plain', help="Only the form's own fields; facts are lost.")] = False,
+):
+    "Write a data set in another program's form.\n\nTexts and images in a folder of their own, relative paths."
+    from sartext.dataset.formats import export
+    done = export(data, to.value, out, modality.value, not plain)
+    left = f", {_of(done['left_out'], 'record')} without a word left out" if done['left_out'] else ''
+    print(f"{_of(done['records'], 'record')} in {_of(len(done['files']), 'file')}{left}: {out}")
+
+@app.command('import')
+def import_texts(
+    texts: Annotated[Path, typer.Argument(metavar='TEXTS', help='File of captions or questions, or a folder of them.')],
+    out: Annotated[Path, typer.Option(help='JSONL file for the records.')],
+    images: Annotated[Path | None, typer.Option(
+        help='Folder with the images, or for those in a table; default: where the texts are.')] = None,
+    modality: Annotated[Modality, typer.Option(help='Of the images.')] = Modality.sar,
+    on_error: Faults = OnError.stop,
+):
+    "Read captions and questions of any form as records.\n\nSARLANG, SAR-TEXT, SAREval, COCO, LLaVA and more."
+    from sartext.dataset.formats import read_as_records
+    problems = Problems(on_error.value)
+    root = images or (texts if texts.is_dir() else texts.parent)
+    _write(read_as_records(texts, images, problems, modality.value), out, root, problems, str(texts))
+
+# %% ../nbs/62_cli.ipynb #da76344d-2
+def _listed(images: Path, problems: Problems):
+    "Bare records of the images in a folder"
+    from sartext.imagery.read import image_size
+    from sartext.records import Record
+    from sartext.sources.boxes import _ids, _pictures
+    ids = _ids(names := _pictures(images))
+    for name in names:
+        try: yield Record(ids[name], name, *image_size(images/name))
+        except BadInput as e: problems.add(*vars(e.problem).values())
+
+def _rungs(text: str) -> tuple[int, ...]:
+    "Whole numbers above 1, separated by commas"
+    try: found = tuple(int(n) for n in text.split(',') if n.strip())
+    except ValueError: found = (0,)
+    if all(n > 1 for n in found): return found
+    raise typer.BadParameter(f'{text!r} are not whole numbers above 1', param_hint='--ladder')
+
+def _cut(records, images: Path, out: Path, factors: tuple, problems: Problems, **how):
+    "The tiles of `records`, then those of the same images at coarser spacings"
+    import shutil
+    from sartext.imagery.tiles import write_ladder, write_tiles
+    yield from write_tiles(progress(records, 'tiles'), images, out, problems=problems, **how)
+    if not factors: return
+    coarse = write_ladder(progress(records, 'coarser'), images, out/'.ladder', factors, problems)
+    yield from write_tiles(coarse, out/'.ladder', out, problems=problems, **how)
+    shutil.rmtree(out/'.ladder', ignore_errors=True)
+
+# %% ../nbs/62_cli.ipynb #51736cc5-2
+@app.command()
+def tiles(
+    source: Annotated[Path, typer.Argument(metavar='IMAGES|RECORDS', help='Folder of images, or JSONL of records.')],
+    out: Annotated[Path, typer.Option(help='New folder for the tiles and their records.jsonl.')],
+    size: Annotated[int, typer.Option(help='Side of a tile, pixels.', min=1)] = 256,
+    overlap: Annotated[int, typer.Option(help='Pixels that neighbours share at least.', min=0)] = 0,
+    ladder: Annotated[str, typer.Option(metavar='N,N', help='Also at N times the spacing: 2,4.')] = '',
+    images: Annotated[Path | None, typer.Option(help='Folder with the images of RECORDS; default: as noted.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Cut large scenes into tiles, with their boxes, masks and partners.\n\nTiles without data are left out."
+    import shutil
+    from sartext.records import images_of, read_records
+    problems, factors, out = Problems(on_error.value), _rungs(ladder), out.resolve()
+    if overlap >= size: raise typer.BadParameter(f'{overlap} is not below the size, {size}', param_hint='--overlap')
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(Problem(str(out), '', 'is there already and not empty', 'give a new or an empty folder'))
+    bare = source.is_dir(); root = source if bare else images or images_of(source)
+    records = list(_listed(source, problems) if bare else read_records(source, problems))
+    part = out.with_name(f'.{out.name}.{os.getpid()}.part')
+    try:
+        found = _cut(records, root, part, factors, problems, size=size, overlap=overlap)
+        n = write_records(found, part/'records.jsonl')
+        _note_problems(problems, part/'records.jsonl')
+        if not n: raise BadInput(Problem(str(source), '', 'gives no tile', 'give images that hold data'))
+        if out.exists(): out.rmdir()
+        part.replace(out)
+    finally: shutil.rmtree(part, ignore_errors=True)
+    print(f"{_of(n, 'tile')} of {_of(len(records), 'image')}, {_of(len(problems), 'problem')}: {out/'records.jsonl'}")
+
+# %% ../nbs/62_cli.ipynb #30d0512b-2
+@app.command('catalogue')
+def list_data(
+    task: Annotated[str, typer.Option(help='Only sets for it, such as detection or captioning.')] = '',
+    modality: Annotated[str, typer.Option(help='sar, optical or pair.')] = '',
+    as_json: Annotated[bool, typer.Option('--json', help='All that is known, as JSON.')] = False,
+):
+    "List the public data sets: how large, which licence, what contains what."
+    from sartext.sources.catalogue import catalogue
+    found = catalogue(task, modality)
+    print(json.dumps([asdict(d) for d in found.values()], ensure_ascii=False, indent=1) if as_json else found)
+
+@app.command('fetch')
+def fetch_data(
+    name: Annotated[str, typer.Argument(help='As the catalogue names it.')],
+    out: Annotated[Path, typer.Option(help='Folder it goes to.')] = Path('data'),
+    yes: Annotated[bool, typer.Option('--yes', help='Do not ask.')] = False,
+):
+    "Fetch a public data set, or say how to get it by hand."
+    from sartext.sources.catalogue import fetch
+    if home := fetch(name, out, None if yes else typer.confirm): print(home)
+
+# %% ../nbs/62_cli.ipynb #f92305c7-2
+Missing = Enum('Missing', {'stop': 'stop', 'skip': 'skip'}, type=str)
+
+@app.command('recipe')
+def make_recipe(
+    name: Annotated[str, typer.Argument(help='sar-text, sarlang-1m, or a TOML file of your own.')],
+    out: Annotated[Path, typer.Option(help='Folder for records.jsonl, recipe.json and the data set, data/.')],
+    root: Annotated[Path | None, typer.Option(help='Folder with the parts, each in a folder of its name.')] = None,
+    simulated: Annotated[bool, typer.Option('--simulated', help='Simulated stand-ins for all parts.')] = False,
+    records: Annotated[int | None, typer.Option(help='So many stand-ins, in proportion; default: all.', min=1)] = None,
+    pictures: Annotated[int, typer.Option(help='So many stand-ins with an image.', min=0)] = 1000,
+    side: Annotated[int, typer.Option(help='Side of these images, pixels.', min=64)] = 128,
+    missing: Annotated[Missing, typer.Option(help='Parts that are not there: stop, or skip them.')] = Missing.stop,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    on_error: Faults = OnError.stop,
+    on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
+    force: Annotated[bool, typer.Option('--force', help='Replace a run of another recipe or other numbers.')] = False,
+):
+    "Make a published data set from its recipe: from its parts, or from stand-ins at full count."
+    from sartext.dataset.recipes import compose, pack, summary_text
+    if bool(root) == simulated: raise typer.BadParameter('give one of them', param_hint='--root, --simulated')
+    if root and not root.is_dir():
+        raise BadInput(Problem(str(root), '', 'there is no such folder', 'give the folder with the parts'))
+    problems = Problems(on_error.value)
+    found = compose(name, out, root, records, pictures, side, missing.value, seed, workers, problems, force)
+    print(summary_text(found))
+    built = pack(name, out, workers, problems, on_leak=on_leak.value, force=force)['built']
+    _note_problems(problems, out/'records.jsonl')
+    print(f"{_of(built['images'], 'image')}, {_of(built['captions'], 'caption')}: {out/'data'}")
+
+# %% ../nbs/62_cli.ipynb #310a8737-2
+def _check_stages(stages: str, epochs: str) -> None:
+    "Refuse stages and epochs that no data set could be trained with"
+    from sartext.train import stage_list
+    try: stage_list(stages, epochs, {'optical': 1, 'sar': 1})
+    except BadInput as e: raise typer.BadParameter(f'{e.problem.reason}; {e.problem.remedy}', param_hint=e.problem.file)
+    except (ValueError, OverflowError):         # nan, inf
+        raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
+
+# %% ../nbs/62_cli.ipynb #b2930066-2
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
+    out: Annotated[Path, typer.Option(help='Folder for the checkpoints.')],
+    start: Annotated[str, typer.Option(help='packaged, random, an open_clip name or a checkpoint.')] = 'packaged',
+    stages: Annotated[str, typer.Option(help='Stages in order, by commas: optical, sar, mixed.')] = 'optical,sar',
+    seed: Seed = 0,
+    epochs: Annotated[str, typer.Option(help='Epochs of each stage, by commas; default: 3 optical, 6 SAR.')] = '',
+    lr: Annotated[float, typer.Option(help='Peak learning rate.', min=0)] = 5e-4,
+    batch_size: Annotated[int, typer.Option(help='Images in one step.', min=2)] = 64,
+    image_size: Annotated[int | None, typer.Option(
+        help="Side of the images the model sees, pixels; default: 128 for packaged, else the model's own.",
+        min=32, max=4096)] = None,
+):
+    "Train an image–text model through the stages."
+    _check_stages(stages, epochs)
+    from sartext.train import train_dir
+    path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr,
+                     batch_size=batch_size, image_size=image_size)
+    print(f'model: {path}')
+
+@evaluate.command()
+def retrieval(
+    data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
+    model: Annotated[str, typer.Option(help='Folder of train, a checkpoint folder, or the name of a start.')],
+    split: Annotated[Split, typer.Option(help='Which part of the data set.')] = Split.test,
+    modality: Annotated[Modality, typer.Option(help='Which images are searched.')] = Modality.sar,
+    out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+):
+    "Retrieval both ways, beside chance and the ceiling the captions allow."
+    from sartext.train import evaluate_dir
+    evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
+
+# %% ../nbs/62_cli.ipynb #e1b07e38-2
+@evaluate.command()
+def answers(
+    predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
+    questions: Annotated[Path | None, typer.Option(
+        help='Records or texts with the questions; default: the truth in the predictions.')] = None,
+    train: Annotated[Path | None, typer.Option(help='Training questions for the baselines; default: halves.')] = None,
+    split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
+    out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
+    on_error: Faults = OnError.stop,
+):
+    "Answers to questions, scored exactly, beside blind baselines and the published rule."
+    from sartext.evaluate.answering import evaluate_answers
+    from sartext.evaluate.scores import answer_sheet, write_sheets
+    problems = Problems(on_error.value)
+    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems)
+    _tell(problems)
+    if not out: return
+    sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
+                         made={'sartext': __version__})
+    print(f'scores: {write_sheets([sheet], out)}')
+
+app.add_typer(evaluate, name='evaluate')
+
 # %% ../nbs/62_cli.ipynb #24a45d12
 @evaluate.command()
 def captions(
@@ -693,7 +1071,7 @@ def _failures(records, predictions, references, page):
     found = failures_page(records, {i: [text] for i, text in said.items()}, page)
     print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
 
-# %% ../nbs/62_cli.ipynb #9e567bb4
+# %% ../nbs/62_cli.ipynb #9e5a3b2f
 @evaluate.command('page')
 def scores_page(
     files: Annotated[list[Path], typer.Argument(help='Files that evaluate … --out wrote.')],

@@ -200,7 +200,7 @@ def leaderboard(sheets: Iterable[Sheet]) -> list[Table]:
         group[s.model] = s
     return [_board(list(groups[k].values())) for k in sorted(groups, key=str)]
 
-# %% ../../nbs/44_scores.ipynb #66951e66
+# %% ../../nbs/44_scores.ipynb #6d55f8fa
 _TEX = {c: '\\' + c for c in '&%$#_{}'} | {
         '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '→': r'$\to$', '≥': r'$\geq$',
         '≤': r'$\leq$', '±': r'$\pm$', '×': r'$\times$', '−': r'$-$', '·': r'$\cdot$'}
@@ -210,7 +210,7 @@ def latex(table: Table) -> str:
     def line(cells): return ' & '.join(''.join(_TEX.get(c, c) for c in str(cell)) for cell in cells) + r' \\'
     notes, columns = [f'% {n}' for n in table.note.splitlines()], 'l' + 'r'*(len(table.header) - 1)
     head = [rf'\begin{{tabular}}{{{columns}}}', r'\toprule', line(table.header), r'\midrule']
-    rows = (('{}' if str(r[0]).startswith('[') else '') + line(r) for r in table.rows)      # no argument of the line before
+    rows = (('{}' if str(r[0]).startswith('[') else '') + line(r) for r in table.rows)  # no option of the line before
     return '\n'.join([*notes, *head, *rows, r'\bottomrule', r'\end{tabular}'])
 
 # %% ../../nbs/44_scores.ipynb #c80de5a1
