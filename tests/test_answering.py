@@ -7,7 +7,7 @@ from PIL import Image
 from hypothesis import given, settings, strategies as st
 from sartext.evaluate.answering import (CASES, DEFECTS, KINDS, Item, AnswerSheet, agreement, answers_table, baselines, defects, difference,
                                         draw_items, evaluate_answers, items_of, judged, kind_of_answer, match_predictions,
-                                        official, read_items, read_predictions, sarlang_rule, score_answer, score_answers)
+                                        official, picture_features, read_items, read_predictions, sarlang_rule, score_answer, score_answers)
 from sartext.narrate.questions import ask
 from sartext.narrate.words import CELLS, PLACES, number_word, place
 from sartext.evaluate.scores import answer_sheet, read_sheets, write_sheets
@@ -26,7 +26,9 @@ RIGHT = [
                                'No visible ships.', 'There is no ship.')),
     *((MANY, '1', s) for s in ('1', 'one', 'There is one ship.', 'A ship', 'There is a ship.', 'Only a single ship.', 'just one', 'There is a single vessel.')),
     *((MANY, '21', s) for s in ('21', 'twenty-one', 'twenty one ships', '21 boats')),
-    (MANY, '12', 'a dozen'), (MANY, '12', 'twelve'), (MANY, '105', 'one hundred and five'), (MANY, '1204', '1,204 ships'), (MANY, 'two', '2'), (MANY, '2', 'two'),
+    (MANY, '12', 'a dozen'), (MANY, '6', 'half a dozen'), (MANY, '6', 'a half dozen ships'), (MANY, '24', '2 dozen ships'), (MANY, '200000', 'two hundred thousand'),
+    (MANY, '2500', 'two thousand five hundred'), (MANY, '1234567', '1,234,567'), (WHAT, 'ship', 'No doubt a ship.'), (WHAT, 'ship', 'A bridge? No, a ship.'), (WHAT, 'ship', 'a ship?'), (HAVE, 'yes', 'A ship? Yes.'),
+    (MANY, '12', 'twelve'), (MANY, '105', 'one hundred and five'), (MANY, '1204', '1,204 ships'), (MANY, 'two', '2'), (MANY, '2', 'two'),
     ('How many percent are covered with water?', '40', '40 %'), ('How many percent are covered with water?', '40', 'about 40 percent'),
     *((HAVE, 'yes', s) for s in ('yes', 'Yes.', 'YES', 'yes, there is', 'Yes, there are two ships.', 'There is a ship in the image.', 'There are ships.', 'Yeah', 'I can see a ship.',
                                  'Indeed.', 'A vessel is visible.', 'yes!', 'True', 'There are three ships.', '**Yes**', 'Answer: yes', 'There is.', 'Yes, no doubt.')),
@@ -69,6 +71,15 @@ WRONG = [
     *((WHAT, 'ship', s, c) for s, c in (('not a ship', 'no answer'), ('bridge', 'another answer'), ('a ship or a bridge', 'two answers'), ('ship and bridge', 'two answers'), ('container ship', 'related'),
                                         ('spaceships', 'another answer'), ('neither ship nor bridge', 'no answer'), ('a ship and a zeppelin', 'two answers'), ('none', 'no answer'),
                                         ('a bridge, not a ship', 'another answer'), ('the ship lock', 'another answer'), ('flagship store', 'another answer'), ('unclear', 'no answer'))),
+    *((q, r, s, 'no answer') for r in ('yes', 'no') for q in (HAVE, 'Answer the question. ' + HAVE) for s in (HAVE, HAVE.rstrip('?'), HAVE.upper(), 'Is there any ship?', 'If there were a ship in the image, it would be bright',
+                                                                                         'I check whether there is a ship in the image.', 'There is a ship?')),
+    *((WHAT, 'ship', s, 'no answer') for s in ('anything but a ship', 'hardly a ship', 'I doubt it is a ship', 'I doubt that it is a ship.', 'a ship? No.', 'unlikely a ship', 'If it were a ship, it would be long.')),
+    *((WHERE, 'top left', s, 'no answer') for s in ('far from the top left', 'opposite the top left', 'anything but top left', 'hardly top left', 'top left? No.')),
+    *((MANY, '4', s, 'no answer') for s in ('I doubt there are 4 ships', 'hardly 4 ships', '4? No.')), (MANY, '0', 'There are hardly any ships.', 'no answer'),
+    (HAVE, 'yes', 'I doubt there is a ship.', 'another answer'), (MANY, '1234567', '1234568', 'another answer'), (MANY, '1000000', '1000001 ships', 'another answer'), (MANY, '12', 'half a dozen', 'another answer'),
+    ('Are there more than 1234567 ships?', 'yes', 'There are more than 1234568 ships.', 'no answer'),
+    ('Where?', '[1, 2, 3, 4]', '[1, 2, 1000000, 4]', 'another answer'), ('Where?', '[1, 2, 3, 4]', '[0.00001, 2, 300, 4]', 'another answer'),
+    ('Where?', '[1, 2, 3, 4]', '[1e999, 2, 3, 4]', 'no answer'),
     (WHAT, 'aircraft', 'helicopter', 'related'), (WHAT, 'T72', 'T62', 'another answer'),
     *((KIND, 'bridge, ship', s, 'another answer') for s in ('ship', 'ship, bridge, car', 'ships and cars', 'None', 'ships, but no bridges', 'ship, bridge and zeppelin')),
     (KIND, 'none', 'ship', 'another answer'), (KIND, 'ship', 'ship and car', 'another answer'),
@@ -117,6 +128,19 @@ def test_numbers_in_any_writing(a, b):
     for said in (str(b), number_word(b), number_word(b, 999), f'There are {b} ships.', f'{number_word(b).capitalize()} ships are visible'):
         assert score_answer(said, str(a), MANY).right == (a == b), said
 
+@settings(deadline=None, max_examples=300)
+@given(*[st.lists(st.floats(), min_size=4, max_size=4)]*2, st.sampled_from(['{!r}', '{:g}', '{:f}', '{:.3e}']))
+def test_boxes_of_any_floats_have_a_verdict(a, b, form):
+    said, right = ('[' + ', '.join(map(form.format, box)) + ']' for box in (a, b))
+    assert score_answer(said, right, 'Where?').why
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=2), st.lists(st.floats(1e-3, 1e7), min_size=2, max_size=2), st.sampled_from(['{!r}', '{:g}', '{:.9e}']))
+def test_a_box_is_the_same_in_any_writing(corner, size, form):
+    box = [*map(float, map('{:.5e}'.format, [*corner, *size]))]
+    if min(size) < 1e-2*max(map(abs, corner)): box[:2] = 0., 0.                # else rounding moves the corner by a box
+    assert score_answer('[' + ', '.join(map(form.format, box)) + ']', str(box), 'Where?').right, box
+
 @pytest.mark.parametrize('style', PLACES)
 def test_places_as_the_narrator_says_them(style):
     for a in CELLS:
@@ -145,6 +169,8 @@ def test_canonical_answers_are_right_only_where_they_are_equal():
 def test_constant_and_shuffled_score_what_theory_says():
     items = items_of(asked(30)); refs = Counter(i.reference for i in items); n = len(items)
     for word in ('yes', 'no', '2', 'ship'): assert score_answers(items, [word]*n).accuracy == pytest.approx(100*refs[word]/n)
+    echo = score_answers(items, [i.question for i in items])
+    assert echo.by('kind')['yes/no'].accuracy == 0 == echo.accuracy
     runs = []
     for seed in range(40):
         said = [i.reference for i in items]; random.Random(seed).shuffle(said); runs.append(score_answers(items, said).accuracy)
@@ -157,6 +183,20 @@ def test_baselines_do_not_see_the_test_answers():
     for name in a: assert a[name].predictions == b[name].predictions, name
     assert [*a] == ['random', 'majority', 'majority of the type', 'question only']
     assert baselines(test, [replace(i, reference='yes') for i in train])['question only'].predictions == ('yes',)*len(test)
+
+def test_each_half_has_a_scene():
+    items = items_of(asked(2))
+    for seed in range(20): assert len(baselines(items, seed=seed)['majority']) == len(items)
+    with pytest.raises(ValueError, match='of one scene'): baselines(items_of(asked(1)))
+
+@pytest.mark.parametrize('shape', [(1, 1), (5, 60), (7, 7), (8, 3), (9, 9)])
+def test_small_pictures_have_features(shape):
+    x = picture_features(np.arange(1., 1 + np.prod(shape)).reshape(shape))
+    assert x.shape == (128,) and np.isfinite(x).all()
+
+def test_few_are_drawn_from_applications_by_seed():
+    items = items_of(asked(10)); drawn = [{i.application for i in draw_items(items, 3, seed)} for seed in range(20)]
+    assert {*map(len, drawn)} == {3} and set().union(*drawn) == {i.application for i in items}
 
 def test_intervals_and_tables():
     items = items_of(asked(20)); chance = random.Random(1); said = [i.reference if chance.random() < .6 else 'unknown' for i in items]
@@ -228,6 +268,18 @@ def test_sheet_is_on_the_disk_at_once(tmp_path):
         AnswerSheet(tmp_path/'me.csv').add(i, f'"{i.reference}", I think\n')
         assert len(read_predictions(tmp_path/'me.csv')) == k + 1
     assert AnswerSheet(tmp_path/'me.csv').todo(items) == []
+
+def test_a_sheet_reads_what_it_wrote(tmp_path):
+    items = [Item('a.png', 'Is there a ship?', 'yes'), Item('a.png', 'Is there a ship', 'yes'), Item('sar\\b.png', 'How many ships?', '2')]
+    sheet = AnswerSheet(tmp_path/'me.csv')
+    for i in items: sheet.add(i, i.reference)
+    again = AnswerSheet(tmp_path/'me.csv')
+    assert again.all == sheet.all and again.todo(items) == [] and again.score(items).accuracy == 100
+    assert match_predictions(items, read_predictions(tmp_path/'me.csv')) == ['yes', 'yes', '2']
+
+def test_numbers_in_files_keep_their_digits(tmp_path):
+    (tmp_path/'p.jsonl').write_text('{"image": "a.png", "question": "How many?", "prediction": 1234568, "truth": 1234567.0}\n')
+    said, = read_predictions(tmp_path/'p.jsonl'); assert (said.prediction, said.truth) == ('1234568', '1234567')
 
 # --- real data ---------------------------------------------------------------------------------------------------
 def test_questions_of_real_ships(data):

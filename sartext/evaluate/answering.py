@@ -28,10 +28,12 @@ from ..narrate.questions import APPLICATIONS, GENERIC, _kin, abstract
 from ..narrate.auditing import _line, _shares, cohen_kappa, wilson
 from .retrieval import Difference, Interval, Table, interval, normalise, paired_difference
 
-# %% ../../nbs/42_answering.ipynb #b2fba449
+# %% ../../nbs/42_answering.ipynb #98fe1b69
 _TOKEN = re.compile(r"(?<![\w.)\]])-?\d+(?:[.,]\d+)*(?!\w)|[^\W_]+(?:'[^\W_]+)?|[%°,;/|&+\n•.!?:]")
 _FINAL = re.compile(r'.*\b(?:answer|conclusion)(?:\s+is)?\s*:|.*\banswer\s+is\b(?!\s+(?:not|un\w+))', re.I | re.S)
-_NUMBER = r'-?(?:\d+(?:\.\d+)?|\.\d+)'
+_NUMBER = r'-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?'
+_ANYTHING_BUT = re.compile(r'\b(?:anything but|far from being)\b')
+_NO_DOUBT = re.compile(r"\b(?:no|without(?: an?y?)?|do not|don't) doubt\b")
 _BOX = re.compile(rf'[\[({{<]+\s*{_NUMBER}(?:[\s,;]+{_NUMBER}){{3}}\s*[\])}}>]+')
 
 @lru_cache(32_768)
@@ -44,8 +46,13 @@ def _plain(text: str) -> str:
 
 @lru_cache(32_768)
 def _tokens(text: str) -> tuple[str, ...]:
-    "Words, numbers and stops, in small letters"
-    return tuple(_TOKEN.findall(text.lower()))
+    "Words, numbers and stops, in small letters; 'anything but' is a 'not', 'no doubt' nothing"
+    return tuple(_TOKEN.findall(_ANYTHING_BUT.sub('not', _NO_DOUBT.sub(' ', text.lower()))))
+
+def _written(value: float) -> str:
+    "A number in digits: 1000000, and not 1e+06"
+    if isinstance(value, int): return str(value)
+    return f'{value + 0:.0f}' if value.is_integer() else f'{value:.12g}'
 
 # %% ../../nbs/42_answering.ipynb #f972a5c8
 class Lexicon(dict):
@@ -87,7 +94,7 @@ def lexicon_of(names: tuple[str, ...] = ()) -> Lexicon:
         for f in {form, plural(form) if re.fullmatch('[A-Za-z][A-Za-z -]*', form) else form}: lexicon.add(f, single)
     return lexicon
 
-# %% ../../nbs/42_answering.ipynb #0e2bfa19
+# %% ../../nbs/42_answering.ipynb #3161e155
 FILL = set('''a an the one ones some any several many few multiple numerous various single only just at-least
     least image images picture pictures photo photograph sar radar satellite scene area areas region regions box
     bounding part object objects target targets structure structures category categories class classes type types
@@ -107,11 +114,11 @@ GLUE = set('''is are was were be been being am has have had do does did can coul
     belong corresponds i'm it's that's there's there're they're covers covered covering dominate dominates prevail
     prevails occupy occupies form forms make makes out'''.split())
 DENIALS = set('''not no never neither nor without none nothing cannot instead rather unlike except excluding absent
-    lacks lack than'''.split())
+    lacks lack than hardly barely doubt doubtful unlikely'''.split())
 _REFUSED = re.compile(r'''\b(?:not\s+(?:sure|certain|clear|possible|known|determinable)|unsure|uncertain|unclear|
     unknown|undetermined|unable|impossible|ambiguous|(?:don't|do\ not|doesn't)\s+know|no\ (?:idea|answer|information|
     way\ to)|hard\ to\ (?:tell|say)|difficult\ to|insufficient|
-    not\ enough\ information|as\ an\ ai|n/a)\b|\bi'm\ sorry\b''',
+    not\ enough\ information|(?:hardly|barely)\ any|as\ an\ ai|n/a)\b|\bi'm\ sorry\b''',
     re.I | re.X)
 _UNTOLD = re.compile(r'''\b(?:can(?:not|'t|\ not)|could\ not|couldn't)\s+(?:be\s+)?(?:tell|told|say|said|determined?|
     identif(?:y|ied)|answer(?:ed)?|judged?|decided?|sure|certain|assess(?:ed)?|count(?:ed)?|distinguish(?:ed)?|give|
@@ -122,19 +129,31 @@ def _content(word: str) -> bool:
 def _denies(word: str) -> bool: return word in DENIALS or word.endswith("n't")
 def _negates(word: str) -> bool: return _denies(word) and word not in ('than', 'rather', 'instead', 'unlike')
 
-# %% ../../nbs/42_answering.ipynb #08f54909
+# %% ../../nbs/42_answering.ipynb #dd373269
 UNITS = set('m km cm metre metres meter meters px pixel pixels degree degrees ° % percent db ghz x'.split())
 VAGUE = set('several many few some multiple numerous various couple dozens hundreds lots'.split())
 _OTHERS = ('this', 'that', 'the', 'which', 'each', 'another', 'any', 'every')      # before a 'one' that is no number
 _BOUNDS = set('over under below above least most exceeds exceeding than up'.split())
 
-def _value(words: Sequence[str], i: int) -> tuple[float, int] | None:
-    "The number at word `i` and the index after it; 1,204 is English for 1204, and 3,5 is three and a half"
-    w = words[i]
+_SCALE = {'dozen': 12, 'hundred': 100, 'thousand': 1000, 'million': 1_000_000}
+
+def _small_value(words: Sequence[str], i: int) -> tuple[float, int] | None:
+    "A number before it is counted in dozens or thousands; 1,204 is English for 1204, and 3,5 is three and a half"
+    w, after = words[i], words[i + 1:i + 3]
+    if w == 'half' and 'dozen' in after[:1 + (after[:1] == ('a',))]: return .5, i + 1 + (after[0] == 'a')
+    if w == 'a' and after and after[0] in _SCALE: return 1, i + 1
     if re.fullmatch(r'-?\d{1,3}(,\d{3})+(\.\d+)?', w): return float(w.replace(',', '')), i + 1
     if re.fullmatch(r'-?\d+([.,]\d+)?', w): return float(w.replace(',', '.')), i + 1
-    if w[0].isdigit() or w[0] == '-' or w == 'a' and words[i+1:i+2] != ('dozen',) or w == 'the': return None
-    return _number_at(list(words), i)
+    return None if w[0].isdigit() or w[0] == '-' or w in ('a', 'the') else _number_at(list(words), i)
+
+def _value(words: Sequence[str], i: int) -> tuple[float, int] | None:
+    "The number at word `i` and the index after it"
+    if not (got := _small_value(words, i)): return None
+    n, j = got
+    while j < len(words) and words[j] in _SCALE: n, j = n*_SCALE[words[j]], j + 1
+    k, scale = j + (words[j:j + 1] == ('and',)), _SCALE.get(words[j - 1], 0)
+    more = _value(words, k) if scale > 12 and k < len(words) else None      # two thousand five hundred
+    return (n + more[0], more[1]) if more and 0 < more[0] < scale else (n, j)
 
 def _noun(words: Sequence[str], j: int, starts: Mapping[int, str]) -> str | None:
     "The name that a number before word `j` belongs to, past words that say nothing"
@@ -149,9 +168,10 @@ def _counted(words: Sequence[str], i: int, j: int, percent: bool) -> str:
     if after[:1] == ('of',) and after[1:] and after[1] in ('them', 'these', 'those', 'which'): return 'a part'
     if after in (('or', 'more'), ('or', 'fewer')): return 'a range'
     if before and (before[-1] in _BOUNDS or before[-2:] == ('up', 'to')): return 'a range'
-    return 'denied' if before and before[-1] == 'not' else ''
+    clause = words[max((k + 1 for k in range(i) if words[k] in (*'.,;!:', 'but')), default=0):i]
+    return 'denied' if before[-1:] == ('not',) or {'doubt', 'doubtful', 'unlikely', 'hardly'} & {*clause} else ''
 
-# %% ../../nbs/42_answering.ipynb #5f44e111
+# %% ../../nbs/42_answering.ipynb #c548f394
 Read = tuple[frozenset[str], str]           # candidates, and what stood in the way of one
 
 def _read_number(text: str, lexicon: Lexicon, question: str = '') -> Read:
@@ -162,7 +182,7 @@ def _read_number(text: str, lexicon: Lexicon, question: str = '') -> Read:
     while i < len(words):
         got = None if i in inside else _value(words, i)
         if got:
-            what, count = _counted(words, i, got[1], percent), (f'{got[0]:g}', _noun(words, got[1], starts))
+            what, count = _counted(words, i, got[1], percent), (_written(got[0]), _noun(words, got[1], starts))
             if what in ('', 'a part'): (parts if what else found).append(count)
             else: notes.append(what)
             i = got[1]; continue
@@ -185,7 +205,7 @@ def _last_sentence(question: str) -> str:
     "The question itself, without the classes before it and 'Answer yes or no' behind it"
     return re.sub(r'\s*Answer [^.]*\.?\s*$', '', question).split('. ')[-1]
 
-# %% ../../nbs/42_answering.ipynb #dc86cdbf
+# %% ../../nbs/42_answering.ipynb #1430dd41
 _YES, _NO = set('yes yeah yep yup true affirmative'.split()), set('nope false negative'.split())
 _LED = set('there it they the this i we a an that none not yes no'.split())
 _VERBS = set('''is are was were contains contain shows show see seen can could visible present appear appears include
@@ -200,11 +220,18 @@ def _bare(words: Sequence[str], lexicon: Lexicon, numbers: bool) -> tuple[str, .
     while i < len(words):
         if i in named: out.append(named[i][1]); i = named[i][0]; continue
         got = _value(words, i) if words[i] != 'one' else None
-        if got and numbers: out.append(f'{got[0]:g}')
+        if got and numbers: out.append(_written(got[0]))
         elif not got and (_content(words[i]) or words[i] in ('than', 'close', 'most', 'all', 'both', 'more')) and \
             words[i] not in _ASKING and not _denies(words[i]) or words[i] == 'than': out.append(words[i])
         i = got[1] if got else i + 1
     return tuple(out)
+
+_ASKED = re.compile(r'(?:^|(?<=[.!?;\n])(?!\d))(?!\s*(?:yes|no)\s*[,?])(?:[^.!?;\n]|\.(?=\d))*\?', re.I)
+_SUPPOSED = re.compile(r'\b(?:if|whether)\b[^.!?;:,\n]*,?', re.I)
+
+def _told(text: str) -> str:
+    "`text` without its questions, and without what follows an 'if' or 'whether'"
+    return _SUPPOSED.sub(' ', _ASKED.sub(' ', text)).strip()
 
 def _interjected(words: Sequence[str]) -> tuple[set[str], list[str]]:
     "'yes' and 'no' said as such, and the words without them"
@@ -218,10 +245,10 @@ def _interjected(words: Sequence[str]) -> tuple[set[str], list[str]]:
         else: rest.append(w)
     return said, rest
 
-# %% ../../nbs/42_answering.ipynb #f9326587
+# %% ../../nbs/42_answering.ipynb #e774d492
 def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
-    "Whether `text` says yes or no"
-    words = _tokens(_BOX.sub(' ', text).replace('no doubt', ' '))
+    "Whether `text` says yes or no; what it only asks or supposes says neither"
+    words = _tokens(_BOX.sub(' ', _told(text)))
     asked = _tokens(_BOX.sub(' ', _last_sentence(question)))
     said, rest = _interjected(words)
     rest = tuple(w for w in rest if w[0].isalnum())
@@ -238,14 +265,15 @@ def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
     if said or not about: return frozenset(said), ''
     return frozenset(), 'no yes or no, and not the question as a statement'
 
-# %% ../../nbs/42_answering.ipynb #a33c484a
+# %% ../../nbs/42_answering.ipynb #a9b0df23
 _DIRECTION = {w: d for d, ws in {
     'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowest lowermost bottommost',
     'left': 'left lefthand leftmost', 'right': 'right righthand rightmost',
     'mid': 'center centre central centrally middle mid midway midst'}.items() for w in ws.split()}
 _RELATIVE = re.compile(r'\b(?:left|right|top|bottom) of (?:the |a |an |its |this |that )?+'
                        r'(?!image|picture|photo|scene|frame|center|centre|it\b|sar|radar)\w+|'
-                       r'\bfrom (?:the )?(?:left|right|top|bottom)(?: \w+)? to (?:the )?(?:left|right|top|bottom)',
+                       r'\bfrom (?:the )?(?:left|right|top|bottom)(?: \w+)? to (?:the )?(?:left|right|top|bottom)|'
+                       rf'\b(?:far|away|opposite)(?: from| of| to)?(?: the)?(?:[ -](?:{"|".join(_DIRECTION)})\b)+',
                        re.I)
 
 def _cell(found: set[str]) -> frozenset[str]:
@@ -269,8 +297,8 @@ def _read_place(text: str, lexicon: Lexicon, question: str = '') -> Read:
 def _read_box(text: str, lexicon: Lexicon, question: str = '') -> Read:
     "The boxes that `text` names"
     found = _BOX.findall(text) or ([text] if len(re.findall(_NUMBER, text)) == 4 else [])
-    numbers = (re.findall(_NUMBER, b) for b in found)
-    return frozenset(f"[{', '.join(f'{float(v):g}' for v in b)}]" for b in numbers), '' if found else 'no box'
+    boxes = [b for b in ([float(v) for v in re.findall(_NUMBER, f)] for f in found) if all(map(math.isfinite, b))]
+    return frozenset(f"[{', '.join(map(_written, b))}]" for b in boxes), '' if boxes else 'no box'
 
 # %% ../../nbs/42_answering.ipynb #d4ee087e
 _STOPS = set(', ; / | & + \n • and or nor but'.split(' '))
@@ -325,7 +353,35 @@ def _adjunct(words: Sequence[str], i: int) -> bool:
     while i and words[i - 1] in FILL: i -= 1
     return i > 0 and words[i - 1] in _WHERE
 
-# %% ../../nbs/42_answering.ipynb #19b9e0de
+# %% ../../nbs/42_answering.ipynb #2fed6dd1
+def _read_text(text: str, lexicon: Lexicon, question: str = '') -> Read:
+    "The text itself, without capitals and stops"
+    return frozenset({normalise(text)}), ''
+
+_READERS = {'yes/no': _read_yes, 'number': _read_number, 'position': _read_place, 'region': _read_box,
+            'list': lambda t, l, q='': _read_names(t, l, q, True), 'category': _read_names, 'free text': _read_text}
+KINDS = (*_READERS, 'choice')
+
+def kind_of_answer(reference: str, question: str = '', options: Sequence[str] = ()) -> str:
+    "The one of `KINDS` that the right answer has"
+    said, words = _plain(reference), _tokens(_plain(reference))
+    if options: return 'choice'
+    if normalise(said) in ('yes', 'no') or re.match(r'(?:yes|no)\b,', said.lower()): return 'yes/no'
+    if _BOX.fullmatch(said.strip(' .')) and _read_box(said, {})[0]: return 'region'
+    counted = [w for w in words if w != '.' and w not in UNITS]
+    numbered = words and (got := _value(words, 0)) and got[1] == len(counted)
+    if numbered or re.match(r'\s*(?:how many|what is the (?:total )?number|count)\b', question, re.I): return 'number'
+    plain = [w for w in words if w[0].isalnum()]
+    if plain and all(w in _DIRECTION for w in plain): return 'position'
+    parts = re.split(r'\s*[,;]\s*|\s+and\s+', said.strip(' .'))
+    lists = re.search(r'\b(?:which|what|list|name|identify)\b.*\b(?:categories|kinds|types|classes|covers|objects)\b',
+                      question, re.I)
+    lists = lists and not re.search(r'\bone\b', question)
+    short = all(len(p.split()) <= 4 for p in parts) and not any(w in GLUE for w in plain)
+    if short and (len(parts) > 1 or normalise(said) == 'none' or lists): return 'list'
+    return 'category' if short and plain else 'free text'
+
+# %% ../../nbs/42_answering.ipynb #91d2f9b5
 _LETTER = re.compile(r'^\s*\(?([A-J])\s*(?:[).:]|$)|\b(?i:option|answer|choice)(?:\s+is)?\s*:?\s*\(?([A-J])\b(?!\w)')
 
 def _read_choice(text: str, lexicon: Lexicon, question: str = '', options: Sequence[str] = ()) -> Read:
@@ -343,34 +399,7 @@ def _read_choice(text: str, lexicon: Lexicon, question: str = '', options: Seque
     found = by_letter | named
     return frozenset(map(normalise, found)), '' if found else 'none of the options'
 
-def _read_text(text: str, lexicon: Lexicon, question: str = '') -> Read:
-    "The text itself, without capitals and stops"
-    return frozenset({normalise(text)}), ''
-
-_READERS = {'yes/no': _read_yes, 'number': _read_number, 'position': _read_place, 'region': _read_box,
-            'list': lambda t, l, q='': _read_names(t, l, q, True), 'category': _read_names, 'free text': _read_text}
-KINDS = (*_READERS, 'choice')
-
-def kind_of_answer(reference: str, question: str = '', options: Sequence[str] = ()) -> str:
-    "The one of `KINDS` that the right answer has"
-    said, words = _plain(reference), _tokens(_plain(reference))
-    if options: return 'choice'
-    if normalise(said) in ('yes', 'no') or re.match(r'(?:yes|no)\b,', said.lower()): return 'yes/no'
-    if _BOX.fullmatch(said.strip(' .')): return 'region'
-    counted = [w for w in words if w != '.' and w not in UNITS]
-    numbered = words and (got := _value(words, 0)) and got[1] == len(counted)
-    if numbered or re.match(r'\s*(?:how many|what is the (?:total )?number|count)\b', question, re.I): return 'number'
-    plain = [w for w in words if w[0].isalnum()]
-    if plain and all(w in _DIRECTION for w in plain): return 'position'
-    parts = re.split(r'\s*[,;]\s*|\s+and\s+', said.strip(' .'))
-    lists = re.search(r'\b(?:which|what|list|name|identify)\b.*\b(?:categories|kinds|types|classes|covers|objects)\b',
-                      question, re.I)
-    lists = lists and not re.search(r'\bone\b', question)
-    short = all(len(p.split()) <= 4 for p in parts) and not any(w in GLUE for w in plain)
-    if short and (len(parts) > 1 or normalise(said) == 'none' or lists): return 'list'
-    return 'category' if short and plain else 'free text'
-
-# %% ../../nbs/42_answering.ipynb #55643856
+# %% ../../nbs/42_answering.ipynb #4f9520ac
 CASES = ('equal', 'another answer', 'related', 'two answers', 'no answer', 'empty', 'missing')
 
 @dataclass(frozen=True)
@@ -387,7 +416,8 @@ def _iou(a: str, b: str) -> float:
     "Intersection over union of two boxes '[x, y, w, h]'"
     (ax, ay, aw, ah), (bx, by, bw, bh) = ([float(v) for v in re.findall(_NUMBER, t)] for t in (a, b))
     w, h = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
-    return w*h/(aw*ah + bw*bh - w*h) if w > 0 < h and min(aw, ah, bw, bh) > 0 else 0.
+    area = aw*ah + bw*bh - max(w, 0)*max(h, 0)
+    return w*h/area if w > 0 < h and min(aw, ah, bw, bh, area) > 0 else 0.
 
 def _canonical(text: str, kind: str, lexicon: Lexicon, question: str, options: Sequence[str]) -> Read:
     if kind == 'choice': return _read_choice(text, lexicon, question, options)
@@ -410,7 +440,7 @@ def _compare(said: frozenset, right: frozenset, kind: str, limit: float) -> tupl
     if kind == 'category' and _kin(a, b): return 'related', f'{a!r} and {b!r} are of one kind, but not the same'
     return 'another answer', f'says {a!r}, right is {b!r}'
 
-# %% ../../nbs/42_answering.ipynb #86762cd1
+# %% ../../nbs/42_answering.ipynb #08a96878
 def score_answer(
     prediction: str | None,             # what the model said; None: nothing is there
     reference: str,                     # the right answer
@@ -429,12 +459,15 @@ def score_answer(
     def verdict(case, said, why): return Verdict(case == 'equal', kind, case, _shown(right, kind), said, why)
     if prediction is None: return verdict('missing', '', 'there is no prediction')
     text = _plain(prediction)
-    if question and text.lower().startswith(question.lower()): text = text[len(question):].strip() or text
+    if normalise(text) and normalise(text) in map(normalise, (question, _last_sentence(question))):
+        return verdict('no answer', '', 'repeats the question and says no more')
+    if question and text.lower().startswith(question.lower()): text = text[len(question):].strip()
     if not normalise(text) or normalise(text) in ('nan', 'null'): return verdict('empty', '', 'the prediction is empty')
     if kind != 'free text':
         led = kind == 'yes/no' and re.match(r'(?:yes|no)\b\s*[,.;:]', text.lower())
         if (m := _REFUSED.search(text) or not led and _UNTOLD.search(text)):
             return verdict('no answer', '', f'“{m[0].lower()}” is no answer')
+        text = _told(text) or text if kind != 'yes/no' else text        # 'a ship?' alone is an answer
     said, note = _canonical(text, kind, lexicon, question, options)
     if not said: return verdict('no answer', '', f'names no candidate{": " + note if note else ""}')
     if len(said) > 1 and kind != 'list':
@@ -466,7 +499,7 @@ def defects() -> Table:
     return Table(('question', 'right answer', 'prediction', 'published rule', 'ours', 'why'), tuple(rows),
                  "'judge': a paid language model decides")
 
-# %% ../../nbs/42_answering.ipynb #110ab2f6
+# %% ../../nbs/42_answering.ipynb #80f17e3e
 @dataclass(frozen=True)
 class Item:
     "One question to be answered"
@@ -491,6 +524,7 @@ def items_of(records: Iterable[Record]) -> list[Item]:
     return [Item(r.image, q.question, q.answer, q.application, q.type or _typed(q.question), q.options, r.source,
                  r.scene, classes(q)) for r in records for q in r.questions if q.application != 'image description']
 
+# %% ../../nbs/42_answering.ipynb #de0492a7
 def read_items(path: str | Path, problems: Problems | None = None, split: str = '') -> list[Item]:
     "The questions of a file of records, or of any form of `sartext.sources.texts`"
     path, problems = Path(path), Problems() if problems is None else problems
@@ -509,7 +543,7 @@ def read_items(path: str | Path, problems: Problems | None = None, split: str = 
                      'give records with questions: sartext narrate writes them')
     return found
 
-# %% ../../nbs/42_answering.ipynb #ec6a0bda
+# %% ../../nbs/42_answering.ipynb #18d103ef
 PREDICTION_KEYS = ('predicted', 'prediction', 'predict', 'answer_predicted', 'response', 'output')
 TRUTH_KEYS = ('truth', 'ground_truth', 'reference', 'answer', 'label')
 
@@ -523,15 +557,19 @@ class Said:
     truth: str = ''
     index: str = ''
 
+def _row_key(image: str, question: str) -> tuple[str, str]:
+    "What tells two rows of one set apart, however image and question are written"
+    return image.replace('\\', '/'), normalise(question)
+
 def _cell_text(value) -> str | None:
     "A cell as text: lists with commas, numbers plainly, nothing as ''; None where it is no answer"
     if value is None or isinstance(value, float) and math.isnan(value): return ''
     if isinstance(value, bool): return 'yes' if value else 'no'
-    if isinstance(value, (int, float)): return f'{value:g}'
+    if isinstance(value, (int, float)): return _written(value)
     if isinstance(value, list): return ', '.join(map(str, value))
     return value.strip() if isinstance(value, str) else None
 
-# %% ../../nbs/42_answering.ipynb #ed7bc62b
+# %% ../../nbs/42_answering.ipynb #3d78e34e
 def read_predictions(path: str | Path, problems: Problems | None = None) -> list[Said]:
     "The rows of a predictions file, CSV, TSV, JSON or JSON lines"
     path, problems, found, seen = Path(path), Problems() if problems is None else problems, [], set()
@@ -547,7 +585,7 @@ def read_predictions(path: str | Path, problems: Problems | None = None) -> list
         column = _column(row, [k for k in IMAGE_KEYS if k != 'id'])
         image = str(row[column] or '').replace('\\', '/') if column else ''
         index = _cell_text(row.get('index')) or ''
-        key = (image, index) if index else (image, normalise(str(row[asked])))
+        key = (image, index) if index else _row_key(image, str(row[asked]))
         if key in seen:
             problems.add(path, place, f'{key[1]!r} of image {image!r} is answered twice', 'keep one of the rows')
             continue
@@ -556,7 +594,7 @@ def read_predictions(path: str | Path, problems: Problems | None = None) -> list
         found.append(Said(place, image, str(row.get(asked) or ''), text, right, index))
     return found
 
-# %% ../../nbs/42_answering.ipynb #b9ff2b2d
+# %% ../../nbs/42_answering.ipynb #0d5107eb
 def match_predictions(
     items: Sequence[Item],
     said: Sequence[Said],
@@ -566,13 +604,14 @@ def match_predictions(
     "The prediction for each item"
     problems, found = Problems() if problems is None else problems, [None]*len(items)
     of_index = {i.index: k for k, i in enumerate(items) if i.index}
-    of = {(i.image, normalise(i.question)): k for k, i in enumerate(items)}
-    find, known = finder(dict.fromkeys(i.image for i in items)), {}
+    keys = [_row_key(i.image, i.question) for i in items]
+    of = {key: k for k, key in enumerate(keys)}
+    find, known = finder(dict.fromkeys(image for image, _ in keys)), {}
     for s in said:
         try:
             if s.image and s.image not in known: known[s.image] = find(s.image)
         except LookupError as e: problems.add(path, s.place, str(e), 'leave the row out'); continue
-        k = of_index.get(s.index) if s.index and of_index else of.get((known.get(s.image, ''), normalise(s.question)))
+        k = of_index.get(s.index) if s.index and of_index else of.get(_row_key(known.get(s.image, ''), s.question))
         what = f'{s.question[:60]!r} of image {s.image!r}'
         if k is None:
             problems.add(path, s.place, f'{what} is no question of the set', "leave it out or pass on_error='skip'")
@@ -581,7 +620,7 @@ def match_predictions(
                          'use the questions it was made for')
         elif found[k] is not None: problems.add(path, s.place, f'{what} is answered twice', 'keep one of the rows')
         else: found[k] = s.prediction
-    return found
+    return [p if i.index else found[of[key]] for i, key, p in zip(items, keys, found)]   # a question in there twice
 
 def items_of_predictions(said: Sequence[Said]) -> list[Item]:
     "The questions that a predictions file carries itself, with its truth column"
@@ -678,9 +717,9 @@ def majority_answers(train: Sequence[Item], test: Sequence[Item], by: str = 'typ
         if i.type not in kept: kept[i.type] = _likeliest(of(i))
     return [kept[i.type] for i in test]
 
-# %% ../../nbs/42_answering.ipynb #22e1a231
+# %% ../../nbs/42_answering.ipynb #ac9537f9
 def question_only(train: Sequence[Item], test: Sequence[Item], most: int = 20_000) -> list[str]:
-    "Logistic regression on the words and word pairs of the question and the application; no picture"
+    "Logistic regression on the words and word pairs of the question; no picture"
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     lots = sorted(train, key=lambda i: seed_for(0, i.image, i.question, 'fit'))[:most]  # a fixed part of very many
@@ -694,6 +733,7 @@ def question_only(train: Sequence[Item], test: Sequence[Item], most: int = 20_00
 def picture_features(image: np.ndarray) -> np.ndarray:    # (H, W) 8-bit, or an intensity
     "How an image looks: 8×8 block means of its logarithm, and the quantiles of these, so that place counts half"
     grey = np.log1p(np.asarray(image, 'float64')/max(float(np.mean(image)), 1e-12))
+    for axis, n in enumerate(grey.shape): grey = grey.repeat(-(-8//min(n, 8)), axis)       # at least 8×8 pixels
     blocks = [[b.mean() for b in np.array_split(row, 8, 1)] for row in np.array_split(grey, 8, 0)]
     return np.r_[np.ravel(blocks), np.sort(np.ravel(blocks))]
 
@@ -713,7 +753,7 @@ def similar_image(train: Sequence[Item], test: Sequence[Item], features: Callabl
         return _likeliest(hit or of(i))
     return [answer(i) for i in test]
 
-# %% ../../nbs/42_answering.ipynb #b003a54a
+# %% ../../nbs/42_answering.ipynb #aab4e0a7
 def baselines(
     test: Sequence[Item],
     train: Sequence[Item] | None = None,                        # None: each half of the scenes learns from the other
@@ -726,8 +766,9 @@ def baselines(
             'majority of the type': majority_answers, 'question only': question_only}
     if features: ways['similar image'] = lambda a, b: similar_image(a, b, features)
     if train is None:
-        half = [seed_for(seed, i.scene or i.image, 'half') % 2 for i in test]
-        if len({*half}) < 2: raise ValueError('all questions are of one scene: nothing to learn from; give train')
+        scenes = sorted({i.scene or i.image for i in test}, key=lambda s: seed_for(seed, s, 'half'))
+        rank = {s: k for k, s in enumerate(scenes)}; half = [rank[i.scene or i.image] % 2 for i in test]
+        if len(scenes) < 2: raise ValueError('all questions are of one scene: nothing to learn from; give train')
         folds = [([i for i, h in zip(test, half) if h != f], [k for k, h in enumerate(half) if h == f]) for f in (0, 1)]
     else: folds = [(list(train), list(range(len(test))))]
     if not all(a for a, _ in folds): raise ValueError('train holds no questions; give some, or None')
@@ -829,15 +870,16 @@ def agreement(answers: Answers, verdicts: Sequence[bool | None]) -> dict[str, fl
             'right by the judge only': sum(j and not o for o, j in pairs),
             'right by us only': sum(o and not j for o, j in pairs)}
 
-# %% ../../nbs/42_answering.ipynb #a2ddc5b7
+# %% ../../nbs/42_answering.ipynb #754c5eb3
 def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
     "A sample of items from every application, the same in whatever order they come"
     lots = sorted(items, key=lambda i: (seed_for(seed, i.image, i.question, 'person'), i.image, i.question))
     groups = defaultdict(list)
     for i in lots: groups[i.application].append(i)
-    take = _shares({a: len(g) for a, g in sorted(groups.items())}, n, max(1, n//len(groups)))
+    some = sorted(sorted(groups, key=lambda a: seed_for(seed, a, 'person'))[:n])    # n may be less than there are
+    take = _shares({a: len(groups[a]) for a in some}, n, max(1, n//len(groups)))
     used, drawn = set(), []
-    for a in sorted(groups):
+    for a in some:
         new = sorted(groups[a], key=lambda i: i.image in used)[:take[a]]
         drawn += new; used |= {i.image for i in new}
     return sorted(drawn[:n], key=lots.index)
@@ -846,19 +888,21 @@ class AnswerSheet:
     "A person's answers in a CSV file: image, question, predicted; each on the disk as soon as it is given"
     def __init__(self, path: str | Path):
         self.path = Path(path); self.all = {}
-        if self.path.exists(): self.all = {(s.image, s.question): s.prediction for s in read_predictions(self.path)}
+        for s in read_predictions(self.path) if self.path.exists() else ():
+            self.all[_row_key(s.image, s.question)] = s.image, s.question, s.prediction
     def add(self, item: Item, answer: str) -> None:
         "Keep `answer`; one given before is replaced, and the file changes in one step"
-        self.all[item.image, item.question] = ' '.join(answer.split())
+        key = _row_key(item.image, item.question)
+        self.all[key] = key[0], item.question, ' '.join(answer.split())
         with atomic(self.path) as f:
-            f.write(_line(('image', 'question', 'predicted')) + ''.join(_line((*k, v)) for k, v in self.all.items()))
+            f.write(_line(('image', 'question', 'predicted')) + ''.join(map(_line, self.all.values())))
             f.flush(); os.fsync(f.fileno())
     def todo(self, items: Sequence[Item]) -> list[Item]:
-        return [i for i in items if (i.image, i.question) not in self.all]
+        return [i for i in items if _row_key(i.image, i.question) not in self.all]
     def score(self, items: Sequence[Item], name: str = 'person') -> Answers:
         "The answers given so far"
-        done = [i for i in items if (i.image, i.question) in self.all]
-        return score_answers(done, [self.all[i.image, i.question] for i in done], name)
+        done = [i for i in items if _row_key(i.image, i.question) in self.all]
+        return score_answers(done, [self.all[_row_key(i.image, i.question)][2] for i in done], name)
 
 # %% ../../nbs/42_answering.ipynb #655ddefe
 def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
