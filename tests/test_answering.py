@@ -41,7 +41,7 @@ RIGHT = [
     *((WHAT, 'ship', s) for s in ('ship', 'Ship', 'a ship', 'ships', 'vessel', 'boat', 'The target is a ship.', 'It is a large ship.', 'a ship in the harbor', 'a ship rather than a bridge',
                                   'ship, not bridge', 'It looks like a boat.', 'The object is likely a vessel.', 'A ship moored at the pier', 'a ship and its wake')),
     ('What pattern do the ships form: row, cluster or spread?', 'row', 'The ships form a row.'), ('What is it?', 'built-up area', 'urban'),
-    (WHERE, 'bottom', 'It is at the bottom, running from left to right.'), ('What is the dominant land cover?', 'forest', 'Forest covers most of the image.'),
+    (WHERE, 'left', 'on the far left'), (WHERE, 'left', 'far left side, opposite the right'), (WHERE, 'bottom', 'It is at the bottom, running from left to right.'), ('What is the dominant land cover?', 'forest', 'Forest covers most of the image.'),
     ('Which land covers are in the image?', 'forest, road, water', 'trees, roads, and water bodies'),
     (WHAT, 'storage tank', 'an oil tank'), (WHAT, 'aircraft', 'airplane'), (WHAT, 'aircraft', 'The object is a plane.'), (WHAT, 'harbor', 'harbour'), (WHAT, 'T72', 'a T-72 tank'),
     (WHAT, 'storage tank', 'Storage_Tank'), (WHAT, 'zeppelin', 'Zeppelins'), (WHAT, 'bridge', 'a harbor bridge'), (WHAT, 'forest', 'trees'), ('Which land cover?', 'water', 'sea'),
@@ -193,6 +193,9 @@ def test_each_half_has_a_scene():
 def test_small_pictures_have_features(shape):
     x = picture_features(np.arange(1., 1 + np.prod(shape)).reshape(shape))
     assert x.shape == (128,) and np.isfinite(x).all()
+
+@pytest.mark.parametrize('said', ['1 thousand '*2000, 'one ' + 'thousand '*2000, '9'*500])
+def test_endless_numbers_are_wrong(said): assert not score_answer(said, '4', MANY).right
 
 def test_few_are_drawn_from_applications_by_seed():
     items = items_of(asked(10)); drawn = [{i.application for i in draw_items(items, 3, seed)} for seed in range(20)]

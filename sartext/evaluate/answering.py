@@ -129,7 +129,7 @@ def _content(word: str) -> bool:
 def _denies(word: str) -> bool: return word in DENIALS or word.endswith("n't")
 def _negates(word: str) -> bool: return _denies(word) and word not in ('than', 'rather', 'instead', 'unlike')
 
-# %% ../../nbs/42_answering.ipynb #dd373269
+# %% ../../nbs/42_answering.ipynb #50381123
 UNITS = set('m km cm metre metres meter meters px pixel pixels degree degrees ° % percent db ghz x'.split())
 VAGUE = set('several many few some multiple numerous various couple dozens hundreds lots'.split())
 _OTHERS = ('this', 'that', 'the', 'which', 'each', 'another', 'any', 'every')      # before a 'one' that is no number
@@ -146,14 +146,15 @@ def _small_value(words: Sequence[str], i: int) -> tuple[float, int] | None:
     if re.fullmatch(r'-?\d+([.,]\d+)?', w): return float(w.replace(',', '.')), i + 1
     return None if w[0].isdigit() or w[0] == '-' or w in ('a', 'the') else _number_at(list(words), i)
 
-def _value(words: Sequence[str], i: int) -> tuple[float, int] | None:
-    "The number at word `i` and the index after it"
+def _value(words: Sequence[str], i: int, below: float = math.inf) -> tuple[float, int] | None:
+    "The number at word `i`, if it is less than `below`, and the index after it"
     if not (got := _small_value(words, i)): return None
-    n, j = got
+    n, j = float(got[0]), got[1]
     while j < len(words) and words[j] in _SCALE: n, j = n*_SCALE[words[j]], j + 1
     k, scale = j + (words[j:j + 1] == ('and',)), _SCALE.get(words[j - 1], 0)
-    more = _value(words, k) if scale > 12 and k < len(words) else None      # two thousand five hundred
-    return (n + more[0], more[1]) if more and 0 < more[0] < scale else (n, j)
+    if n >= below: return None
+    more = _value(words, k, scale) if scale > 12 and k < len(words) else None       # two thousand five hundred
+    return (n + more[0], more[1]) if more and more[0] > 0 else (n, j)
 
 def _noun(words: Sequence[str], j: int, starts: Mapping[int, str]) -> str | None:
     "The name that a number before word `j` belongs to, past words that say nothing"
@@ -168,7 +169,8 @@ def _counted(words: Sequence[str], i: int, j: int, percent: bool) -> str:
     if after[:1] == ('of',) and after[1:] and after[1] in ('them', 'these', 'those', 'which'): return 'a part'
     if after in (('or', 'more'), ('or', 'fewer')): return 'a range'
     if before and (before[-1] in _BOUNDS or before[-2:] == ('up', 'to')): return 'a range'
-    clause = words[max((k + 1 for k in range(i) if words[k] in (*'.,;!:', 'but')), default=0):i]
+    near = range(i - 1, max(-1, i - 13), -1)
+    clause = words[next((k + 1 for k in near if words[k] in (*'.,;!:', 'but')), max(0, i - 12)):i]
     return 'denied' if before[-1:] == ('not',) or {'doubt', 'doubtful', 'unlikely', 'hardly'} & {*clause} else ''
 
 # %% ../../nbs/42_answering.ipynb #c548f394
@@ -265,7 +267,7 @@ def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
     if said or not about: return frozenset(said), ''
     return frozenset(), 'no yes or no, and not the question as a statement'
 
-# %% ../../nbs/42_answering.ipynb #a9b0df23
+# %% ../../nbs/42_answering.ipynb #878e3395
 _DIRECTION = {w: d for d, ws in {
     'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowest lowermost bottommost',
     'left': 'left lefthand leftmost', 'right': 'right righthand rightmost',
@@ -273,7 +275,7 @@ _DIRECTION = {w: d for d, ws in {
 _RELATIVE = re.compile(r'\b(?:left|right|top|bottom) of (?:the |a |an |its |this |that )?+'
                        r'(?!image|picture|photo|scene|frame|center|centre|it\b|sar|radar)\w+|'
                        r'\bfrom (?:the )?(?:left|right|top|bottom)(?: \w+)? to (?:the )?(?:left|right|top|bottom)|'
-                       rf'\b(?:far|away|opposite)(?: from| of| to)?(?: the)?(?:[ -](?:{"|".join(_DIRECTION)})\b)+',
+                       rf'\b(?:(?:far|away) from|opposite(?: of| to| from)?)(?: the)?(?:[ -](?:{"|".join(_DIRECTION)})\b)+',
                        re.I)
 
 def _cell(found: set[str]) -> frozenset[str]:
