@@ -66,7 +66,7 @@ def tokenize(texts: Iterable[str]) -> dict[str, str]:       # text → its token
     if p.returncode or len(cut) != len(texts): raise _failed('tokeniser', said.decode('utf-8', 'replace'))
     return {t: ' '.join(w for w in line.rstrip().split(' ') if w not in PUNCTUATIONS) for t, line in zip(texts, cut)}
 
-# %% ../../nbs/41_captioning.ipynb #2bcec794
+# %% ../../nbs/41_captioning.ipynb #66b74bb8
 class _Meteor:
     "METEOR in a process of its own; it reads its tables from the moment it is made"
     def __init__(self):
@@ -99,7 +99,10 @@ class _Meteor:
         for k, job in enumerate(jobs):
             rows = [stats[line] for line in job]
             *each, whole = self.ask([' ||| '.join(['EVAL', *map(' '.join, rows)])], len(job) + 1, 1)
-            jobs[k] = float(whole[0]), np.array([float(o) for o, in each]), np.array(rows, float)
+            counts = np.array(rows, float)
+            perfect = (counts[:, [20, 21, 22]] == np.c_[np.ones(len(rows)), counts[:, :2]]).all(1)
+            counts[perfect, 20] = 0             # one chunk that holds all is no break; nor does METEOR add it up
+            jobs[k] = float(whole[0]), np.array([float(o) for o, in each]), counts
         return jobs
 
 # %% ../../nbs/41_captioning.ipynb #b07e0208
@@ -128,7 +131,7 @@ def _f1(s: np.ndarray) -> np.ndarray:
     nothing = (s[..., 0] + s[..., 2] == 0) & (s[..., 1] + s[..., 3] > 0)
     return np.where(nothing, 0, 2*p*r/np.where(p + r > 0, p + r, 1))
 
-# %% ../../nbs/41_captioning.ipynb #9fede0e4
+# %% ../../nbs/41_captioning.ipynb #7d19a7cf
 def _bleu(s: np.ndarray, n: int) -> np.ndarray:
     "BLEU-n from (length, reference length, n-grams said ×4, right ×4), with pycocoevalcap's small numbers"
     ratio = (s[..., 0] + 1e-15)/(s[..., 1] + 1e-9)
@@ -144,9 +147,7 @@ def _meteor(s: np.ndarray) -> np.ndarray:
         return (.75*content + .25*function)/np.maximum(.75*(length - functions) + .25*functions, 1e-12)
     p, r = share(content_p, function_p, said, few), share(content_r, function_r, wanted, others)
     mean = np.where(p*r > 0, p*r/np.maximum(.85*p + .15*r, 1e-12), 0)
-    whole = (ours == said) & (theirs == wanted) & (chunks == 1)
-    broken = np.where(whole, 0, chunks/np.maximum((ours + theirs)/2, 1e-12))
-    return mean*(1 - .6*broken**.2)
+    return mean*(1 - .6*(chunks/np.maximum((ours + theirs)/2, 1e-12))**.2)
 
 # %% ../../nbs/41_captioning.ipynb #9c073d7b
 METRICS = ('BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr', 'SPICE')
