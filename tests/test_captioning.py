@@ -1,15 +1,16 @@
 "What 41_captioning cannot test about itself: stored figures of others, other machines' locales, paths and rights, faults of files"
-import json, os, re, shutil, subprocess, sys, zipfile
+import errno, io, json, os, re, shutil, subprocess, sys, time, zipfile
+from collections import Counter
 from pathlib import Path
 import numpy as np
 import pytest
-from conftest import data, sartext
+from conftest import data, root, sartext
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from sartext.evaluate import captioning
-from sartext.evaluate.captioning import METRICS, RAW, compare, evaluate_file, leave_one_out, measure, read_pairs, tokenize
-from sartext.evaluate.scores import read_sheets
+from sartext.evaluate.captioning import METRICS, RAW, compare, evaluate_file, leave_one_out, measure, read_pairs, setup_spice, tokenize
+from sartext.evaluate.scores import caption_sheets, read_sheets
 from sartext.records import BadInput, Box, Problems, Record, write_records
 
 JAVA_METRICS = [m for m in METRICS if m != 'SPICE']
@@ -34,7 +35,16 @@ def test_rsicd_equals_the_stored_figures_in_every_digit(stored):
         for ours, theirs in NAMES.items():
             assert got[ours].value == want['corpus'][theirs], ours
             assert list(got[ours].per_image) == [want['per_image'][str(o['image_id'])][theirs] for o in rows], ours
-            assert got[ours].shares.mean() == pytest.approx(got[ours].value, abs=1e-12)
+
+def test_shares_are_what_leaving_each_image_out_says(stored):
+    "n·f(all) − (n − 1)·f(all but one), each f by pycocoevalcap; CIDEr's weights of n-grams change with every image, so its own are close, not equal"
+    pairs = [(o['test'], o['refs']) for o in rsicd(stored)[::30]]; n = len(pairs); assert n == 37
+    whole, *without = measure([pairs, *(pairs[:k] + pairs[k + 1:] for k in range(n))], RAW)
+    for m in RAW:
+        slow, quick = np.array([n*whole[m].value - (n - 1)*o[m].value for o in without]), whole[m].shares
+        if m != 'CIDEr': assert quick == pytest.approx(slow - slow.mean() + whole[m].value, abs=1e-9), m
+        else: assert quick.std() == pytest.approx(slow.std(), rel=.05) and np.corrcoef(slow, quick)[0, 1] > .99
+    assert abs(whole['BLEU-4'].shares - whole['BLEU-4'].per_image).max() > .1
 
 def test_official_example_of_coco(stored, tmp_path):
     "coco-caption's candidates of 1,000 images against the references in pycocoevalcap's own jar; 39,504 images have no candidate"
@@ -85,12 +95,21 @@ def test_sarlangs_script(tmp_path):
 def test_people_on_rsicd(stored):
     "Copies among the references flatter people; without them the model and people face the same number"
     rows = rsicd(stored); refs = {str(o['image_id']): o['refs'] for o in rows}
-    found = compare({'model': {str(o['image_id']): o['test'] for o in rows}}, refs, metrics=['BLEU-4', 'CIDEr'], baselines=False)
+    found = compare({'model': {str(o['image_id']): o['test'] for o in rows}}, refs, metrics=['BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr'])
     people, model = found['people'], found['model, as people']
     assert people.protocol == model.protocol and people.images == model.images and people.protocol.images == 772
     pairs = [(o['refs'][k], [*o['refs'][:k], *o['refs'][k + 1:]]) for o in rows for k in (0,)]
     naive, = measure([pairs], ['CIDEr'])
     assert naive['CIDEr'].value > 1.5*people['CIDEr']
+    # what the notebook says of them
+    told = ''.join(''.join(c['source']) for c in json.loads((root/'nbs'/'41_captioning.ipynb').read_text('utf-8'))['cells'] if c['cell_type'] == 'markdown')
+    table = captioning.caption_table(found, ['BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr'], intervals=['CIDEr'])
+    lines = {name: ' | '.join(('', name, 'all' if rule.endswith(', all') else 'one left out, copies once', *cells, '')).strip() for name, rule, *cells in table.rows}
+    for name in ('most frequent', 'shuffled', 'model', 'people', 'model, as people'): assert lines[name] in told, lines[name]
+    sizes = [len({*map(captioning.normalise, r)}) for r in refs.values()]
+    copied, single = (sum(n < len(r) for n, r in zip(sizes, refs.values())), sum(n == 1 for n in sizes))
+    assert f'{copied} of {len(rows):,} images have a sentence twice' in told and f'{single} have only one' in told.replace('\n', ' ')
+    assert f"people would get a CIDEr of {100*naive['CIDEr'].value:.1f}." in told.replace('\n', ' ')      # the first of each left out
 
 # other machines
 
@@ -242,6 +261,91 @@ def test_records_of_other_images(tmp_path):
     found = evaluate_file(*given, records=[record], problems=Problems('skip'), metrics=['BLEU-1'])[0]['results']
     assert found.images == ('1.png',) and found['fact precision'] == 1 and found.protocol.left_out == 1
 
+def test_scenes_of_the_records_widen_the_intervals(tmp_path, capsys):
+    "120 pictures of 12 scenes, all of a scene alike: table and sheets draw whole scenes"
+    words = [f'w{k}' for k in range(12)]
+    given = files(tmp_path, [(f'{i}.png', words[i % 12] if i % 12 < 6 else 'other') for i in range(120)], [(str(i), words[i % 12]) for i in range(120)])
+    def scored(scene):
+        return evaluate_file(*given, records=[Record(str(i), f'{i}.png', 9, 9, scene=scene(i)) for i in range(120)], metrics=['BLEU-1', 'ROUGE-L', 'CIDEr'], rounds=0)[0]
+    alone, told = scored(lambda i: ''), capsys.readouterr().out
+    apart, one = scored(lambda i: f's{i % 12}'), scored(lambda i: 's')
+    width = [(i := s['results'].interval('ROUGE-L')).high - i.low for s in (alone, apart)]
+    assert width[1] > 2.5*width[0] and apart['results'].interval('ROUGE-L').scenes == 12 and apart['random'].scenes == apart['results'].scenes
+    table = captioning.caption_table(apart); cells = [r[-4] for r in (captioning.caption_table(alone).rows[-1], table.rows[-1])]
+    assert cells[0] != cells[1] and 'over whole scenes' in table.note and 'over whole scenes' not in told and '[' in cells[1]
+    sheet, = caption_sheets(apart, ['results'], 'set', 'stamp'); i = apart['results'].interval('ROUGE-L', resamples=4000)
+    assert (sheet.scores['ROUGE-L'].low, sheet.scores['ROUGE-L'].high) == (i.low, i.high)
+    assert '[' not in captioning.caption_table(one).rows[-1][-4] and one['results'].interval('CIDEr') is None and 'one scene' in captioning.caption_table(one).note
+
+# SPICE
+
+NAMED = captioning.CORENLP + '/{}'
+def jar(text):
+    with zipfile.ZipFile(b := io.BytesIO(), 'w') as z: z.writestr('a', text*2000)
+    return b.getvalue()
+
+@pytest.fixture
+def corenlp(tmp_path):
+    "An archive of the form of CoreNLP's, deflated, and the folder of a cache that has accepted it"
+    with zipfile.ZipFile(tmp_path/'good.zip', 'w', zipfile.ZIP_DEFLATED) as z:
+        for j in captioning.JARS: z.writestr(NAMED.format(j), jar(j))
+    return tmp_path/'good.zip', setup_spice(tmp_path/'good.zip', tmp_path/'cache')
+
+def spoil(path, how):
+    "A copy of the archive with a fault in it"
+    raw, bad = bytearray(path.read_bytes()), path.with_name(f'{how}.zip')
+    with zipfile.ZipFile(path) as z: at = z.getinfo(NAMED.format(captioning.JARS[1])); n = at.header_offset + 30 + len(at.filename)
+    if how == 'deflate': raw[n:n + 8] = b'\xff'*8
+    if how == 'crc': raw[raw.rindex(b'PK\1\2') + 16] ^= 1
+    if how == 'cut':                                        # the entry holds more than the file: its end is not there
+        for k in (20, 24): raw[(m := raw.rindex(b'PK\1\2') + k):m + 4] = (10**6).to_bytes(4, 'little')
+    if how == 'half': raw = raw[:len(raw)//2]
+    if how == 'text': raw = b'not a zip'
+    if how != 'typo': bad.write_bytes(raw)
+    return bad
+
+@pytest.mark.parametrize('how, says', dict(deflate='is not CoreNLP 3.6.0 .*decompress', crc='is not CoreNLP 3.6.0 .*CRC', cut='is not CoreNLP 3.6.0 .it ends too early',
+                                           half='is not CoreNLP 3.6.0', text='is not CoreNLP 3.6.0', typo='cannot be unpacked .*No such file').items())
+def test_a_bad_archive_leaves_a_good_spice_alone(corenlp, how, says):
+    good, folder = corenlp; before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(BadInput, match=says): setup_spice(spoil(good, how), folder.parent)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before and setup_spice(cache=folder.parent) == folder
+
+def test_a_full_disk_is_not_the_fault_of_corenlp(corenlp, monkeypatch):
+    def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    good, folder = corenlp; monkeypatch.setattr(shutil, 'copyfileobj', full)
+    with pytest.raises(BadInput, match='cannot be unpacked .*No space left') as e: setup_spice(good, folder.parent)
+    assert 'is not CoreNLP' not in str(e.value) and setup_spice(cache=folder.parent) == folder
+
+@pytest.mark.parametrize('name', captioning.JARS)
+def test_a_changed_jar_is_not_run(corenlp, name, monkeypatch):
+    good, folder = corenlp; monkeypatch.setattr(captioning, '_run', lambda *a, **k: pytest.fail('it was run'))
+    import hashlib
+    assert f'{hashlib.sha256(good.read_bytes()).hexdigest()}  good.zip' == (folder/'accepted.sha256').read_text().splitlines()[0]
+    (folder/name).write_bytes(jar('evil'))
+    assert f'{name} is not the file that was accepted' in captioning._spice([('a', ['a'])], folder.parent)
+    setup_spice(good, folder.parent); (folder/'accepted.sha256').unlink()                # put there by hand, never accepted
+    why = captioning._spice([('a', ['a'])], folder.parent); assert 'not the file that was accepted' in why and 'https://nlp.stanford.edu' in why
+
+JAVA = """#!{}
+import json, sys
+given, out = sys.argv[sys.argv.index('edu.anu.spice.SpiceScorer') + 1], sys.argv[sys.argv.index('-out') + 1]
+assert all(j in sys.argv[sys.argv.index('-cp') + 1] for j in ({!r}, {!r}, 'spice-1.0.jar'))
+f = {{'a ship': .5, 'a pier': 1, 'x': float('nan'), 'y': None}}
+rows = [{{'image_id': o['image_id'], 'scores': {{'All': {{'f': f[o['test']]}}, 'Color': {{'f': .9}}}}}} for o in json.load(open(given)) if o['refs'] == ['r', 's']]
+json.dump(rows[::-1], open(out, 'w'))
+"""
+
+def test_answers_of_spice_are_read(corenlp, monkeypatch):
+    "By a stand-in for Java, in another order and with nan and null as the real one writes them; SPICE itself is not run"
+    _, folder = corenlp; (bin_ := folder.parent/'bin').mkdir(); monkeypatch.delenv('JAVA_HOME', raising=False)
+    (bin_/'java').write_text(JAVA.format(sys.executable, *captioning.JARS)); (bin_/'java').chmod(0o755); monkeypatch.setenv('PATH', str(bin_))
+    def spice(*said):
+        got, = measure([[(t, ['r', 's']) for t in said]], ['SPICE'], raw=True, cache=folder.parent); return got['SPICE']
+    good = spice('a ship', 'a pier', 'a ship'); assert list(good.per_image) == [.5, 1, .5] == list(good.shares) and good.value == pytest.approx(2/3)
+    odd = spice('a ship', 'x', 'y'); assert np.isnan(odd.value) and odd.per_image[0] == .5 and np.isnan(odd.per_image[1:]).all()
+    table = captioning.caption_table({'it': captioning.Scores({'SPICE': odd}, captioning.Protocol(3, '2'), tuple('abc'))}); assert table.rows[0][-1] == '–'
+
 # numbers
 
 def test_a_constant_and_shuffled_captions_score_what_theory_says():
@@ -250,6 +354,45 @@ def test_a_constant_and_shuffled_captions_score_what_theory_says():
     found = compare({'own': {i: r[0] for i, r in refs.items()}, 'same': dict.fromkeys(refs, 'w7')}, refs, metrics=['BLEU-1', 'ROUGE-L'], rounds=0)
     assert found['own']['BLEU-1'] == pytest.approx(1) and found['shuffled']['BLEU-1'] == pytest.approx(0, abs=1e-9) == found['random']['ROUGE-L']
     assert found['same']['BLEU-1'] == pytest.approx(1/n) == found['same']['ROUGE-L'] == found['most frequent']['ROUGE-L']
+
+def classes_of(n, rng, kinds=4, mean=1):
+    return {str(i): Counter({f'c{k}': int(m) for k, m in enumerate(rng.poisson(mean, kinds)) if m}) for i in range(n)}
+
+def test_same_classes_as_said_in_words():
+    "The nearest donors, one by one: the share of things both have, equal sets before all, never the image itself"
+    for seed in range(20):
+        held = classes_of(12, np.random.default_rng(seed)); refs = {i: [f't{i}'] for i in held}; pool = refs if seed % 2 else {i: refs[i] for i in [*refs][:5]}
+        def fit(i, j): return sum((held[i] & held[j]).values())/max(1, sum((held[i] | held[j]).values())), held[i] == held[j]
+        for i, text in captioning.dull(refs, pool, classes=held, seed=seed)['same classes'].items():
+            best = max(fit(i, j) for j in pool if j != i)
+            assert text[1:] in {j for j in pool if j != i and fit(i, j) == best}, (seed, i)
+
+def test_same_classes_keeps_its_draws():
+    "The captions drawn by the rule as it was first written, at seed 0"
+    from sartext.records import rng_for
+    held = classes_of(40, np.random.default_rng(1)); refs = {i: [f't{i}', f'u{i}'] for i in held}
+    groups = {}
+    for j in sorted(refs): groups.setdefault(frozenset(held[j].items()), []).append(j)
+    def alike(a, b): return sum((a & b).values())/max(1, sum((a | b).values())), a == b
+    want = {}
+    for i in refs:
+        of = {g: alike(held[i], Counter(dict(g))) for g, js in groups.items() if {*js} - {i}}
+        among = [j for g, f in of.items() if f == max(of.values()) for j in groups[g] if j != i]
+        want[i] = rng_for(0, i, 'dull').choice(refs[rng_for(0, i, 'donor').choice(among)])
+    assert captioning.dull(refs, classes=held)['same classes'] == want and len({*map(frozenset, groups)}) > 15
+
+def test_same_classes_of_many_images():
+    held = classes_of(1500, np.random.default_rng(0), 12, 3); assert len({frozenset(c.items()) for c in held.values()}) == 1500
+    start = time.process_time(); captioning.dull({i: ['t'] for i in held}, classes=held)
+    assert time.process_time() - start < 20
+
+def test_a_silent_model_gets_no_facts():
+    "Captions that state nothing: F1 is 0, not 'cannot be told'"
+    records = {i: Record(i, f'{i}.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',)) for i in 'ab'}
+    got = captioning.measure_facts({i: ['An image.'] for i in records}, records)
+    assert got['fact F1'].value == 0 == got['fact recall'].value and np.isnan(got['fact precision'].value)
+    half = captioning.measure_facts({'a': ['An image.'], 'b': ['One ship is at the top left.']}, records)
+    assert list(half['fact F1'].per_image) == [0, pytest.approx(1)] and half['fact F1'].value == pytest.approx(2/3)
 
 def test_leave_one_out_gives_each_reference_its_turn():
     refs = {'a': ['1', '2', '3'], 'b': ['4', '5'], 'c': ['6']}

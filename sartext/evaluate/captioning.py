@@ -7,8 +7,9 @@ __all__ = ['METRICS', 'RAW', 'CORENLP', 'JARS', 'Pairs', 'CONSTANT', 'FACTS', 'P
            'setup_spice', 'measure', 'matched', 'read_pairs', 'Protocol', 'Scores', 'leave_one_out', 'dull',
            'measure_facts', 'clip_of', 'measure_clip', 'compare', 'caption_table', 'evaluate_file']
 
-# %% ../../nbs/41_captioning.ipynb #a9234a2b
-import contextlib, importlib, importlib.metadata, json, os, re, shutil, subprocess, tempfile, threading, zipfile
+# %% ../../nbs/41_captioning.ipynb #341e5744
+import contextlib, hashlib, importlib, importlib.metadata, json, os, re, shutil, subprocess, tempfile, threading
+import zipfile, zlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 import numpy as np
-from .retrieval import Interval, Table, interval, normalise
+from .retrieval import Interval, Table, interval, normalise, one_scene
 from ..models.starts import cache_folder
 from ..narrate.checking import check
 from ..records import BadInput, Problem, Problems, Record, atomic, progress, rng_for
@@ -65,7 +66,7 @@ def tokenize(texts: Iterable[str]) -> dict[str, str]:       # text → its token
     if p.returncode or len(cut) != len(texts): raise _failed('tokeniser', said.decode('utf-8', 'replace'))
     return {t: ' '.join(w for w in line.rstrip().split(' ') if w not in PUNCTUATIONS) for t, line in zip(texts, cut)}
 
-# %% ../../nbs/41_captioning.ipynb #2bcec794
+# %% ../../nbs/41_captioning.ipynb #66b74bb8
 class _Meteor:
     "METEOR in a process of its own; it reads its tables from the moment it is made"
     def __init__(self):
@@ -98,10 +99,13 @@ class _Meteor:
         for k, job in enumerate(jobs):
             rows = [stats[line] for line in job]
             *each, whole = self.ask([' ||| '.join(['EVAL', *map(' '.join, rows)])], len(job) + 1, 1)
-            jobs[k] = float(whole[0]), np.array([float(o) for o, in each]), np.array(rows, float)
+            counts = np.array(rows, float)
+            perfect = (counts[:, [20, 21, 22]] == np.c_[np.ones(len(rows)), counts[:, :2]]).all(1)
+            counts[perfect, 20] = 0             # one chunk that holds all is no break; nor does METEOR add it up
+            jobs[k] = float(whole[0]), np.array([float(o) for o, in each]), counts
         return jobs
 
-# %% ../../nbs/41_captioning.ipynb #286d5a36
+# %% ../../nbs/41_captioning.ipynb #b07e0208
 @dataclass(frozen=True, eq=False)
 class Measured:
     "One metric of one set of captions"
@@ -122,11 +126,12 @@ def _ratio(s: np.ndarray) -> np.ndarray:
     return np.divide(s[..., 0], s[..., 1], out=np.full(s.shape[:-1], np.nan), where=s[..., 1] > 0)
 
 def _f1(s: np.ndarray) -> np.ndarray:
-    "F1 from (right, judged, said, wanted)"
+    "F1 from (right, judged, said, wanted); 0 where nothing is right, though something was judged or wanted"
     p, r = _ratio(s[..., :2]), _ratio(s[..., 2:])
-    return np.where(p + r > 0, 2*p*r/np.where(p + r > 0, p + r, 1), p + r)
+    nothing = (s[..., 0] + s[..., 2] == 0) & (s[..., 1] + s[..., 3] > 0)
+    return np.where(nothing, 0, 2*p*r/np.where(p + r > 0, p + r, 1))
 
-# %% ../../nbs/41_captioning.ipynb #9fede0e4
+# %% ../../nbs/41_captioning.ipynb #7d19a7cf
 def _bleu(s: np.ndarray, n: int) -> np.ndarray:
     "BLEU-n from (length, reference length, n-grams said ×4, right ×4), with pycocoevalcap's small numbers"
     ratio = (s[..., 0] + 1e-15)/(s[..., 1] + 1e-9)
@@ -142,9 +147,7 @@ def _meteor(s: np.ndarray) -> np.ndarray:
         return (.75*content + .25*function)/np.maximum(.75*(length - functions) + .25*functions, 1e-12)
     p, r = share(content_p, function_p, said, few), share(content_r, function_r, wanted, others)
     mean = np.where(p*r > 0, p*r/np.maximum(.85*p + .15*r, 1e-12), 0)
-    whole = (ours == said) & (theirs == wanted) & (chunks == 1)
-    broken = np.where(whole, 0, chunks/np.maximum((ours + theirs)/2, 1e-12))
-    return mean*(1 - .6*broken**.2)
+    return mean*(1 - .6*(chunks/np.maximum((ours + theirs)/2, 1e-12))**.2)
 
 # %% ../../nbs/41_captioning.ipynb #9c073d7b
 METRICS = ('BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr', 'SPICE')
@@ -173,36 +176,50 @@ def _in_python(pairs: Sequence[tuple[str, Sequence[str]]], metrics: Iterable[str
             found['CIDEr'] = mean(scorer.compute_score()[1])
     return {m: o for m, o in found.items() if m in metrics}
 
-# %% ../../nbs/41_captioning.ipynb #358e8f4c
+# %% ../../nbs/41_captioning.ipynb #50a15371
 CORENLP = 'stanford-corenlp-full-2015-12-09'
 JARS = ('stanford-corenlp-3.6.0.jar', 'stanford-corenlp-3.6.0-models.jar')
-_BY_HAND = (f'fetch http://nlp.stanford.edu/software/{CORENLP}.zip (384 MB) by hand, '
+_BY_HAND = (f'fetch https://nlp.stanford.edu/software/{CORENLP}.zip (384 MB) by hand, '
             f'then run `sartext setup-spice --zip {CORENLP}.zip`')
+_ACCEPTED = 'accepted.sha256'
+
+def _line(path: str | Path) -> str:
+    "SHA-256 and name of a file, as `sha256sum` writes them"
+    with open(path, 'rb') as f: return f"{hashlib.file_digest(f, 'sha256').hexdigest()}  {Path(path).name}"
 
 def setup_spice(
     archive: str | Path | None = None,  # Stanford's zip; None: say what is to be fetched, if anything is
     cache: str | Path | None = None,    # see `models.starts.cache_folder`
-) -> Path:                              # the folder with the files
-    "Keep the CoreNLP files that SPICE needs; `BadInput` says what is missing and where it is from"
+) -> Path:                              # the folder with the files; their SHA-256 at setup in `accepted.sha256`
+    "Keep the CoreNLP files that SPICE needs (their SHA-256 is not known before); `BadInput` says which lack or changed"
     folder = cache_folder(cache)/'spice'
     if archive is None:
-        lost = [j for j in JARS if not (folder/j).is_file()]
-        if lost: raise BadInput(Problem('SPICE', '', f'{lost[0]} is not there', _BY_HAND))
+        known = (folder/_ACCEPTED).read_text('utf-8', 'replace').splitlines() if (folder/_ACCEPTED).is_file() else ()
+        for jar in JARS:
+            lost = not (folder/jar).is_file()
+            why = f"{jar} is {'not there' if lost else 'not the file that was accepted, by its SHA-256'}"
+            if lost or _line(folder/jar) not in known: raise BadInput(Problem('SPICE', '', why, _BY_HAND))
         return folder
     try:
-        with zipfile.ZipFile(archive) as z:
+        with zipfile.ZipFile(archive) as z, contextlib.ExitStack() as made:
+            folder.mkdir(parents=True, exist_ok=True)
+            new = Path(made.enter_context(tempfile.TemporaryDirectory(prefix='.new', dir=folder)))
             for jar in JARS:
-                with z.open(f'{CORENLP}/{jar}') as inside, atomic(folder/jar, 'wb') as to:
-                    shutil.copyfileobj(inside, to)
-                if not zipfile.is_zipfile(folder/jar): raise zipfile.BadZipFile(f'{jar} in it is no jar')
-    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError) as e:
-        (folder/JARS[1]).unlink(missing_ok=True)
-        raise BadInput(Problem(str(archive), '', f'is not CoreNLP 3.6.0 ({e.args[-1]})', _BY_HAND)) from e
+                with z.open(f'{CORENLP}/{jar}') as inside, open(new/jar, 'wb') as to: shutil.copyfileobj(inside, to)
+                if not zipfile.is_zipfile(new/jar): raise zipfile.BadZipFile(f'{jar} in it is no jar')
+            (new/_ACCEPTED).write_text(''.join(f'{_line(p)}\n' for p in (archive, *(new/j for j in JARS))), 'utf-8')
+            for name in (*JARS, _ACCEPTED): os.replace(new/name, folder/name)
+    except (KeyError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as e:
+        why = f"is not CoreNLP 3.6.0 ({e.args[-1] if e.args else 'it ends too early'})"
+        raise BadInput(Problem(str(archive), '', why, _BY_HAND)) from e
+    except OSError as e:
+        why = f'cannot be unpacked into {folder} ({e.strerror or e})'
+        raise BadInput(Problem(str(archive), '', why, f'correct it, or {_BY_HAND}')) from e
     return folder
 
-# %% ../../nbs/41_captioning.ipynb #d3f4fce6
+# %% ../../nbs/41_captioning.ipynb #7fc5fff0
 def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None = None) -> Measured | str:
-    "SPICE of captions and references; a text says why it was not computed"
+    "SPICE of captions and references; a text says why it was not computed (tried with a stand-in: SPICE was not run)"
     try: more = setup_spice(cache=cache)
     except BadInput as e: return f'{e.problem.reason}; {e.problem.remedy}'
     own = _package('spice.spice')
@@ -295,7 +312,7 @@ def _sarlang(path: str | Path, problems: Problems) -> tuple:
         else: said[place], known[place] = predict, (label,)
     return *matched(said, known, problems, path)[:2], rows - len(said)
 
-# %% ../../nbs/41_captioning.ipynb #71341537
+# %% ../../nbs/41_captioning.ipynb #71adf996
 @dataclass(frozen=True)
 class Protocol:
     "Under which rules captions were scored; scores of two protocols cannot be compared"
@@ -320,15 +337,16 @@ class Scores:
     metrics: dict[str, Measured | str]  # a text says why one was not computed
     protocol: Protocol
     images: tuple[str, ...]
+    scenes: tuple[str, ...] = ()        # scene of each image, '': its own; (): all their own
     def __getitem__(self, metric: str) -> float:
         m = self.metrics[metric]
         if isinstance(m, str): raise KeyError(f'{metric} was not computed: {m}')
         return m.value
     def interval(self, metric: str, scenes: Sequence[Hashable] | None = None, **how) -> Interval | None:
-        "Bootstrap interval over images (or whole scenes), ×100; None where it cannot be told"
-        m = self.metrics[metric]
-        if isinstance(m, str) or len(self.images) < 2 or not np.isfinite(m.shares).all(): return None
-        return interval(100*m.shares, scenes, **how)
+        "Bootstrap interval over scenes (default: `scenes`), ×100; None where it cannot be told"
+        m, scenes = self.metrics[metric], (self.scenes or None) if scenes is None else scenes
+        if isinstance(m, str) or len(self.images) < 2 or one_scene(scenes): return None
+        return interval(100*m.shares, scenes, **how) if np.isfinite(m.shares).all() else None
     def summary(self) -> dict:
         "The numbers by name, for JSON"
         told = {name: m.value for name, m in self.metrics.items() if not isinstance(m, str) and np.isfinite(m.value)}
@@ -355,7 +373,7 @@ def _averaged(rounds: Sequence[dict[str, Measured | str]]) -> dict[str, Measured
         return Measured(*(np.mean([getattr(m, f) for m in ms], 0) for f in ('value', 'per_image', 'shares')))
     return {name: mean([r[name] for r in rounds]) for name in rounds[0]}
 
-# %% ../../nbs/41_captioning.ipynb #45537d08
+# %% ../../nbs/41_captioning.ipynb #5c7cbb76
 CONSTANT = 'An image with some objects.'
 
 def dull(
@@ -377,12 +395,15 @@ def dull(
     found = {'constant': dict.fromkeys(references, CONSTANT), 'most frequent': dict.fromkeys(references, common),
              'random': {i: other(i, donors) for i in references}}
     if classes:
-        groups = {}
-        for j in donors: groups.setdefault(frozenset(classes.get(j, {}).items()), []).append(j)
-        def alike(a, b): return sum((a & b).values())/max(1, sum((a | b).values())), a == b
+        groups, names = {}, [*dict.fromkeys(c for held in classes.values() for c in held)]
+        def counts(i): return tuple(classes.get(i, {}).get(c, 0) for c in names)
+        for j in donors: groups.setdefault(counts(j), []).append(j)
+        many, of = np.array([*groups]), [*groups.values()]                          # (groups, classes)
         def nearest(i):
-            of = {g: alike(Counter(classes.get(i, {})), Counter(dict(g))) for g, js in groups.items() if {*js} - {i}}
-            return [j for g, fit in of.items() if fit == max(of.values()) for j in groups[g]]
+            own = counts(i); same, shared = (many == own).all(1), np.minimum(many, own).sum(1)
+            fit = shared/np.maximum(1, many.sum(1) + sum(own) - shared)             # shared by all that either has
+            fit[same] = -1 if groups.get(own) == [i] else 2                         # nobody else; as alike as can be
+            return [j for g in np.flatnonzero(fit == fit.max()) for j in of[g]]
         found['same classes'] = {i: other(i, nearest(i)) for i in references}
     if predictions and len(predictions) > 1:
         order = [*predictions]; rng_for(seed, 'shuffled').shuffle(order)
@@ -430,13 +451,13 @@ def measure_clip(captions: Mapping[str, Sequence[str]], clip: Callable) -> dict[
     each = np.array([each[a:b].mean() for a, b in zip(at, at[1:])])
     return {'CLIPScore': _from_sums(_ratio, np.c_[each, np.ones(len(each))], each.mean(), each)}
 
-# %% ../../nbs/41_captioning.ipynb #9e33005f
+# %% ../../nbs/41_captioning.ipynb #9ffa82aa
 PEOPLE = 'people'
 
 def compare(
     systems: Mapping[str, Mapping[str, str]],       # name → image → caption
     references: Mapping[str, Sequence[str]],        # image → captions of people
-    records: Mapping[str, Record] | None = None,    # image → record, for facts and the baseline of classes
+    records: Mapping[str, Record] | None = None,    # image → record, for facts, scenes and the baseline of classes
     pool: Mapping[str, Sequence[str]] | None = None, # see `dull`
     raw: bool = False,                              # raw strings, no tokeniser; SARLANG's metrics
     metrics: Iterable[str] | None = None,           # default: `METRICS`, of raw strings `RAW`
@@ -468,15 +489,16 @@ def compare(
         if records: scored |= measure_facts(said, records, facts)
         if clip: scored |= measure_clip(said, clip)
         tokens = 'raw strings' if raw else 'PTB tokens'
-        found[name] = Scores(scored, Protocol(len(of), number, rule, tokens, left_out), of)
+        scenes = tuple(records[i].scene for i in of) if records else ()
+        found[name] = Scores(scored, Protocol(len(of), number, rule, tokens, left_out), of, scenes)
     return found
 
-# %% ../../nbs/41_captioning.ipynb #94bc093c
+# %% ../../nbs/41_captioning.ipynb #e6af7fa7
 def caption_table(
     scores: Mapping[str, Scores],                   # of `compare`
     metrics: Iterable[str] | None = None,           # default: all there are
     intervals: Iterable[str] = ('BLEU-4', 'CIDEr', 'fact F1'),      # which get one
-    scenes: Mapping[str, Hashable] | None = None,   # image → scene; None: each image its own
+    scenes: Mapping[str, Hashable] | None = None,   # image → scene; None: those of the scores
     least: int = 100,                               # fewer images get no interval
 ) -> Table:
     "Scores ×100, a row each, with its references; below it the protocol and what was not computed"
@@ -486,7 +508,7 @@ def caption_table(
         m = s.metrics.get(metric, '')
         if isinstance(m, str): return 'not computed'
         if not np.isfinite(m.value): return '–'
-        grouped = scenes and [scenes[i] for i in s.images]
+        grouped = [scenes[i] for i in s.images] if scenes else None
         i = s.interval(metric, grouped, resamples=4000) if metric in intervals and len(s.images) >= least else None
         return f'{100*m.value:.1f}' + (f' [{i.low:.1f}, {i.high:.1f}]' if i else '')
     rows = [(name, f'{s.protocol.references}, {s.protocol.rule}', *(cell(s, m) for m in metrics))
@@ -494,14 +516,16 @@ def caption_table(
     why = {m: o for s in scores.values() for m, o in s.metrics.items() if isinstance(o, str) and m in metrics}
     notes = [f'×100 · {first.protocol}', *(f'{m} not computed: {o}' for m, o in why.items())]
     if len(first.images) < least: notes.append(f'too few images for intervals: {len(first.images)} < {least}')
+    whole = [scenes[i] for i in first.images] if scenes else first.scenes
+    if any(whole): notes.append('no intervals: one scene' if one_scene(whole) else 'intervals over whole scenes')
     if PEOPLE not in scores: notes.append('no yardstick of people: no image has two different references, or not asked')
     return Table(('captions', 'references', *metrics), tuple(rows), ' · '.join(notes))
 
-# %% ../../nbs/41_captioning.ipynb #23506de9
+# %% ../../nbs/41_captioning.ipynb #a58d3e46
 def evaluate_file(
     predictions: str | Path,                # results.json, or SARLANG's Caption_result.jsonl
     references: str | Path | None = None,   # captions.json
-    records: Iterable[Record] | None = None, # with boxes, for facts; the images are found by id or path
+    records: Iterable[Record] | None = None, # with boxes, for facts, and scenes; images are found by id or path
     problems: Problems | None = None,
     **options,                              # of `compare`
 ) -> tuple[dict[str, Scores], dict[str, tuple[str, ...]]]:
