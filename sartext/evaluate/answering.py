@@ -267,7 +267,7 @@ def _read_yes(text: str, lexicon: Lexicon, question: str = '') -> Read:
     if said or not about: return frozenset(said), ''
     return frozenset(), 'no yes or no, and not the question as a statement'
 
-# %% ../../nbs/42_answering.ipynb #878e3395
+# %% ../../nbs/42_answering.ipynb #7f1202e8
 _DIRECTION = {w: d for d, ws in {
     'top': 'top upper uppermost topmost', 'bottom': 'bottom lower lowest lowermost bottommost',
     'left': 'left lefthand leftmost', 'right': 'right righthand rightmost',
@@ -275,7 +275,8 @@ _DIRECTION = {w: d for d, ws in {
 _RELATIVE = re.compile(r'\b(?:left|right|top|bottom) of (?:the |a |an |its |this |that )?+'
                        r'(?!image|picture|photo|scene|frame|center|centre|it\b|sar|radar)\w+|'
                        r'\bfrom (?:the )?(?:left|right|top|bottom)(?: \w+)? to (?:the )?(?:left|right|top|bottom)|'
-                       rf'\b(?:(?:far|away) from|opposite(?: of| to| from)?)(?: the)?(?:[ -](?:{"|".join(_DIRECTION)})\b)+',
+                       rf'\b(?:(?:far|away) from|opposite(?: of| to| from)?)(?: the)?'
+                       rf'(?:[ -](?:{"|".join(_DIRECTION)})\b)+',
                        re.I)
 
 def _cell(found: set[str]) -> frozenset[str]:
