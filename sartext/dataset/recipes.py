@@ -8,7 +8,7 @@ __all__ = ['ROUTES', 'RECIPES', 'READS', 'MOST', 'SKETCH', 'LICENCE', 'BLOCK', '
            'save_pictures', 'stand_in', 'told', 'tallied', 'simulated', 'home_of', 'absent', 'read_part', 'present',
            'summary', 'summary_text', 'write_stream', 'compose', 'pack']
 
-# %% ../../nbs/23_recipes.ipynb #9aec7584
+# %% ../../nbs/23_recipes.ipynb #30a63345
 import hashlib, json, math, os, re, shutil, tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ from ..sources.masks import common_root, read_masks, read_pairs
 from ..narrate.annotation import narrate
 from ..narrate.checking import read_facts
 from ..narrate.facts import box_facts, mask_facts
-from ..narrate.questions import APPLICATIONS, ask, class_shares
+from ..narrate.questions import APPLICATIONS, ask, class_shares, share_out
 from ..narrate.rewriting import narrate_pairs
 from ..narrate.segmentation import facts_of, narrate_mask
 from .build import build, to_png
@@ -325,7 +325,7 @@ def stand_in(part: Part, plan: Plan, i: int, seed: int, folder: Path, side: int)
     split = next(k for k, end in zip(part.records, np.cumsum([*part.records.values()])) if i < end)
     return replace(record, source=f'{part.dataset} stand-in', licence=LICENCE, split=split), facts
 
-# %% ../../nbs/23_recipes.ipynb #6f4b0487
+# %% ../../nbs/23_recipes.ipynb #4d96f54c
 def _several(write, record: Record, n: int) -> Record:
     "`n` more captions by `write(per_image=…)`: one that says word for word what another kind said does not count"
     for k in range(n, n + 4):
@@ -353,7 +353,7 @@ def told(
             first = record.optical_caption.split('. ')[0].rstrip(' .')
             record = replace(record, optical_caption=first and first + '.')
             record = next(narrate_pairs([record], None, seed, None, read_facts, images, problems=problems))
-    wanted = {a: math.floor((i + 1)*n + 1e-9) - math.floor(i*n + 1e-9) for a, n in recipe.ask.items()}
+    wanted = share_out(recipe.ask, i)
     return ask(record, seed, wanted, [*recipe.ask], facts or None, shares=shares) if wanted else record
 
 def tallied(record: Record, part: Part) -> Counter:

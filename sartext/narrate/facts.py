@@ -110,21 +110,23 @@ def things(record: Record) -> list[Thing]:
         return Thing(name, cell(*b.center, width, height), size, length, wide, b, _axis(b), share, _type(b, name))
     return [one(name, b) for name, b in zip(names, record.boxes)]
 
-# %% ../../nbs/11_facts.ipynb #be91ee1a
-def _arrays(boxes: Iterable[Box]) -> np.ndarray:
-    "Boxes as rows (left, top, right, bottom, longer side)"
-    rows = [(b.x, b.y, b.x + b.w, b.y + b.h, max(b.w, b.h)) for b in boxes]
-    return np.array(rows, float).reshape(-1, 5)
+# %% ../../nbs/11_facts.ipynb #0c03629a
+def _arrays(boxes: Iterable[Box], width: float = math.inf, height: float = math.inf) -> np.ndarray:   # (n, 7)
+    "Boxes as rows (left, top, right, bottom, longer side, column and row of the center's cell)"
+    rows = [(b.x, b.y, b.x + b.w, b.y + b.h, max(b.w, b.h), *(3*c//side for c, side in zip(b.center, (width, height))))
+            for b in boxes]
+    return np.array(rows, float).reshape(-1, 7)
 
-def _is_close(one: np.ndarray,   # (5,) as `_arrays` gives; (m, 1, 5) for several
-              many: np.ndarray,  # (n, 5)
+def _is_close(one: np.ndarray,   # (7,) as `_arrays` gives; (m, 1, 7) for several
+              many: np.ndarray,  # (n, 7)
               limit: float,      # (W+H)/8 of the picture, pixels
               reach: float = .5, # how much of both lengths together the gap may be
              ) -> np.ndarray:    # (n,) bool; (m, n)
     "Which of `many` boxes lie close to `one`"
     gap, long = np.maximum(np.maximum(many[:, :2] - one[..., 2:4], one[..., :2] - many[:, 2:4]), 0), one[..., 4]
     lengths = np.minimum(many[:, 4] + long, 4*np.minimum(many[:, 4], long))
-    return np.hypot(gap[..., 0], gap[..., 1]) < np.minimum(limit, reach*lengths)
+    adjoining = np.abs(many[:, 5:] - one[..., 5:]).max(-1) <= 1
+    return adjoining & (np.hypot(gap[..., 0], gap[..., 1]) < np.minimum(limit, reach*lengths))
 
 # %% ../../nbs/11_facts.ipynb #62377d2d
 _FEW = 64          # boxes
@@ -142,9 +144,9 @@ def _groups(rows: np.ndarray, limit: float, reach: float = .5) -> list[np.ndarra
         groups.append(np.sort(group))
     return groups
 
-# %% ../../nbs/11_facts.ipynb #e90c942b
+# %% ../../nbs/11_facts.ipynb #b297b830
 def is_row(rows: np.ndarray) -> bool:
-    "Whether boxes (n, 5) stand in a row: three or more, on a line, about evenly"
+    "Whether boxes (n, 7) stand in a row: three or more, on a line, about evenly"
     if len(rows) < 3: return False
     centres = (rows[:, :2] + rows[:, 2:4])/2
     centred = centres - centres.mean(0)
@@ -156,7 +158,7 @@ def is_row(rows: np.ndarray) -> bool:
     return bool(straight and alike and steps.min() > 0 and steps.max() <= 2*steps.min())
 
 def is_cluster(rows: np.ndarray, width: int, height: int) -> bool:
-    "Whether boxes (n, 5) that hang together make a cluster: four or more, within half the width and half the height"
+    "Whether boxes (n, 7) that hang together make a cluster: four or more, within half the width and half the height"
     w, h = rows[:, 2:4].max(0) - rows[:, :2].min(0)
     return len(rows) >= 4 and w <= width/2 and h <= height/2
 
@@ -190,10 +192,10 @@ def _sizes(things: list[Thing]) -> Iterator[Fact]:
                 for value, n in count.items():
                     if value: yield Fact('size', name, value, n, where=where)
 
-# %% ../../nbs/11_facts.ipynb #a208ca6b
+# %% ../../nbs/11_facts.ipynb #50b6645d
 def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> Iterator[Fact]:
     "Rows, clusters and neighbours among the things of one category"
-    rows = _arrays(t.box for t in same)
+    rows = _arrays((t.box for t in same), record.width, record.height)
     lined = [g for g in _groups(rows, limit, 1.) if is_row(rows[g])]
     groups = _groups(rows, limit)
     dense = [g for g in groups if is_cluster(rows[g], record.width, record.height)
@@ -301,7 +303,7 @@ def _cross(one: Box, other: Box) -> bool:
     def side(p, q, r): return np.sign((q[0] - p[0])*(r[1] - p[1]) - (q[1] - p[1])*(r[0] - p[0]))
     return side(*a, b[0])*side(*a, b[1]) < 0 and side(*b, a[0])*side(*b, a[1]) < 0
 
-# %% ../../nbs/11_facts.ipynb #7f1dc8d0
+# %% ../../nbs/11_facts.ipynb #732ab2e8
 def _between(name: str, same: list[Thing], other: str, others: list[Thing]) -> Iterator[Fact]:
     "Ships at a quay, long structures that cross"
     if 'ship' in ancestors(name) and other in _QUAYS:
@@ -317,7 +319,8 @@ def _relations(record: Record, things: list[Thing]) -> Iterator[Fact]:
     limit, names = (record.width + record.height)/8, sorted({t.name for t in things})
     names = [n for n in names if not any(_typed(t.box) for t in things if t.name == n)]     # of designations: see above
     by_name = {name: [t for t in things if t.name == name] for name in names}
-    rows = {name: _arrays(t.box for t in same) for name, same in by_name.items()}
+    sides = record.width, record.height
+    rows = {name: _arrays((t.box for t in same), *sides) for name, same in by_name.items()}
     for name, same in by_name.items():
         yield from _groupings(record, name, same, limit)
         yield from _together(name, same, limit)

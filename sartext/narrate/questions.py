@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['APPLICATIONS', 'SARLANG', 'OTHERS', 'FORMS', 'ALSO', 'GENERIC', 'MARGIN', 'PER_IMAGE', 'abstract', 'kinds_of',
-           'copied', 'Found', 'Scene', 'region', 'Texts', 'ask', 'ask_all', 'part_of', 'tally', 'class_shares',
-           'balance', 'one_sided']
+           'copied', 'Found', 'Scene', 'region', 'Texts', 'ask', 'share_out', 'ask_all', 'part_of', 'tally',
+           'class_shares', 'balance', 'one_sided']
 
 # %% ../../nbs/17_questions.ipynb #31d1b09c
 import itertools, math, re
@@ -1105,7 +1105,7 @@ def _more_than(s): return _limit(s, 2, lambda c: range(c - 3, c), lambda c: rang
 def _fewer_than(s): return _limit(s, 2, lambda c: range(c + 1, c + 4), lambda c: range(c - 2, c + 1))
 def _exactly(s): return _limit(s, 1, lambda c: range(c, c + 1), lambda c: [c - 2, c - 1, c + 1, c + 2])
 
-# %% ../../nbs/17_questions.ipynb #0bcb6806
+# %% ../../nbs/17_questions.ipynb #1e53f844
 _OTHER_HALF = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
 
 def _halves(s, several: bool):
@@ -1130,8 +1130,9 @@ def _most_common(s):
 
 def _near(s, a: str, b: str) -> Fact | None:
     "That objects of `a` lie close to some of `b`, as `box_facts` states it"
-    rows, limit = _arrays(s.by[b]), (s.record.width + s.record.height)/8
-    n = sum([_is_close(one, rows, limit).any() for one in _arrays(s.by[a])])
+    sides = s.record.width, s.record.height
+    rows = _arrays(s.by[b], *sides)
+    n = sum([_is_close(one, rows, sum(sides)/8).any() for one in _arrays(s.by[a], *sides)])
     return _fact('relation', a, 'close to', int(n), b) if n else None
 
 def _close(s):
@@ -1273,7 +1274,7 @@ def _draw(s: Scene, application: str, n: int, prefix: bool, seen: set[str]) -> l
         new.append(q)
     return new
 
-# %% ../../nbs/17_questions.ipynb #88d622a5
+# %% ../../nbs/17_questions.ipynb #3ad4f1db
 def ask(record: Record,
         seed: int = 0,
         per_application: int | Mapping[str, int] = PER_IMAGE,     # at most so many of each application
@@ -1291,6 +1292,10 @@ def ask(record: Record,
         n = per_application if same else per_application.get(a, 0)
         if n > 0: new += _draw(s, a, n, prefix, seen)
     return copied(record, questions=record.questions + tuple(new))
+
+def share_out(averages: Mapping[str, float], i: int) -> dict[str, int]:
+    "How many questions of each application record `i` of a set gets, so that the averages hold over the set"
+    return {a: math.floor((i + 1)*n + 1e-9) - math.floor(i*n + 1e-9) for a, n in averages.items()}
 
 def ask_all(records: Iterable[Record], facts: Callable[[Record], Iterable[Fact]] | None = None, # e.g. of its mask
             **options) -> Iterator[Record]:
