@@ -9,7 +9,7 @@ streams; only the asking is timed. Printed: seconds (processor and wall clock) a
 memory when a tenth and when all is asked, the counts beside SARLANG-1M's, types, balance of yes and no, and the accuracy
 of the most frequent answer and of the most frequent answer of the question's type.
 """
-import argparse, json, random, resource, subprocess, sys, tempfile, time
+import argparse, gc, json, random, resource, subprocess, sys, tempfile, time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -67,8 +67,10 @@ def parse(path):
 
 
 def ask(n, seed):
+    from sartext.cli import COLLECT
     from sartext.narrate.questions import SARLANG, ask, balance, class_shares, share_out, tally
     from sartext.records import Box, Record
+    gc.set_threshold(*COLLECT)                           # as the command does
     names = tuple(SHARES)
     counts = counts_of(n, seed)
     def records():
