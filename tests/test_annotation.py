@@ -327,7 +327,7 @@ def test_rotated_boxes_tell_their_axis():
                          (135, 'from lower left to upper right'), (20, 'at a shallow angle from upper left to lower right'),
                          (110, 'steeply from lower left to upper right')):
         for text, facts in told(turned(angle)):
-            assert re.search(f'(oriented|aligned) {words}', text) and 'point' not in text, (angle, text)
+            assert re.search(f'oriented {words}', text) and 'point' not in text, (angle, text)
 
 def test_ships_at_a_harbor():
     harbor = Box('harbor', 100, 100, 120, 80)
@@ -428,7 +428,7 @@ def test_close_is_measured_in_lengths_of_the_objects():
         r = Record('a', 'a.png', 900, 900, boxes=(Box('ship', 100, 100, length, 9), Box('ship', 100 + length + gap, 100, other, 9)))
         return any(f.value == 'close to' for f in box_facts(r))
     assert close(19) and not close(21) and close(99, 100, 100) and not close(101, 100, 100)
-    assert not close(41, 20, 400) and close(39, 20, 400)                    # not more than two lengths of the smaller
+    assert not close(31, 20, 400) and close(29, 20, 400)                    # not more than one and a half of the smaller
 
 def test_no_object_stretches_from_side_to_side():
     for box in (Box('ship', 100, 100, 40, 10), Box('ship', 100, 100, 10, 40)):
@@ -494,7 +494,7 @@ def test_an_edge_is_told_with_the_place_and_a_verb_once():
     turned = [Box('ship', x, 100, 40, 40, polygon=p) for x, p in ((20, ((20, 104), (60, 104), (60, 96), (20, 96))), (120, ((136, 80), (144, 80), (144, 120), (136, 120))),
                                                                     (220, ((218, 120), (224, 126), (258, 92), (252, 86))), (80, ((80, 204), (120, 204), (120, 196), (80, 196))))]
     texts = [t for s in range(12) for t, _ in told(*turned, seed=s)]
-    assert any('oriented' in t for t in texts) and not any(len(re.findall(r' (?:is|are) (?:oriented|aligned) ', t)) > 1 for t in texts), texts
+    assert any('oriented' in t for t in texts) and not any(len(re.findall(r' (?:is|are) oriented ', t)) > 1 for t in texts), texts
 
 def test_no_set_phrase_is_misused():
     one = [t for s in range(20) for k in ('concise', 'complex') for t, _ in told(Box('ship', 100, 100, 30, 12), kind=k, plans='held-out', seed=s)]

@@ -110,7 +110,7 @@ def things(record: Record) -> list[Thing]:
         return Thing(name, cell(*b.center, width, height), size, length, wide, b, _axis(b), share, _type(b, name))
     return [one(name, b) for name, b in zip(names, record.boxes)]
 
-# %% ../../nbs/11_facts.ipynb #0c03629a
+# %% ../../nbs/11_facts.ipynb #fe944a96
 def _arrays(boxes: Iterable[Box], width: float = math.inf, height: float = math.inf) -> np.ndarray:   # (n, 7)
     "Boxes as rows (left, top, right, bottom, longer side, column and row of the center's cell)"
     rows = [(b.x, b.y, b.x + b.w, b.y + b.h, max(b.w, b.h), *(3*c//side for c, side in zip(b.center, (width, height))))
@@ -124,7 +124,7 @@ def _is_close(one: np.ndarray,   # (7,) as `_arrays` gives; (m, 1, 7) for severa
              ) -> np.ndarray:    # (n,) bool; (m, n)
     "Which of `many` boxes lie close to `one`"
     gap, long = np.maximum(np.maximum(many[:, :2] - one[..., 2:4], one[..., :2] - many[:, 2:4]), 0), one[..., 4]
-    lengths = np.minimum(many[:, 4] + long, 4*np.minimum(many[:, 4], long))
+    lengths = np.minimum(many[:, 4] + long, 3*np.minimum(many[:, 4], long))
     adjoining = np.abs(many[:, 5:] - one[..., 5:]).max(-1) <= 1
     return adjoining & (np.hypot(gap[..., 0], gap[..., 1]) < np.minimum(limit, reach*lengths))
 
@@ -390,7 +390,7 @@ def metadata_facts(record: Record) -> tuple[Fact, ...]:
 from ..imagery.read import Raster
 from .words import cover, share_word
 
-# %% ../../nbs/11_facts.ipynb #c2f76c83
+# %% ../../nbs/11_facts.ipynb #c1b86116
 LEAST_PIXELS = 20
 _OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
 
@@ -407,10 +407,12 @@ class Region:
         left = 1 - sum(map(len, self.patches))/self.here.sum()
         return not left if self.name in _OBJECTS else left <= .02
 
-def _patches(here: np.ndarray, single: bool = False) -> tuple[np.ndarray, ...]:
+def _patches(here: np.ndarray, single: bool = False,
+             over: np.ndarray | None = None,      # (H, W) bool: where the class goes on unseen
+            ) -> tuple[np.ndarray, ...]:
     "Pixels of the connected parts of `here`, the largest first; `single`: of things, which may be small"
     from scipy import ndimage
-    label, n = ndimage.label(here, np.ones((3, 3)))
+    label, n = ndimage.label(here if over is None else here | over, np.ones((3, 3)))
     rows, columns = np.nonzero(here)
     order = np.argsort(label[rows, columns], kind='stable')
     ends = np.cumsum(np.bincount(label[rows, columns], minlength=n + 1)[1:])
@@ -433,7 +435,8 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
     for name, same in values.items():
         here = np.isin(mask, same)
         n, single = int(here.sum()), name in _OBJECTS
-        if n >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here, single)))
+        under = np.isin(mask, values.get('bridge', [])) if name == 'water' else None     # a bridge cuts no river
+        if n >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here, single, under)))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
 # %% ../../nbs/11_facts.ipynb #caf486ac
@@ -583,8 +586,15 @@ def _neighbours(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
             elif r.name not in _OBJECTS and length[i, j] >= max(.4*total, least):
                 yield Fact('relation', r.name, 'borders on', object=other.name)
 
-# %% ../../nbs/11_facts.ipynb #10834919
+# %% ../../nbs/11_facts.ipynb #f1209fb1
 _WET = ('water', 'oil spill', 'oil look-alike')
+_OPPOSITE = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
+
+def _faces(here: np.ndarray, sides: Sequence[str]) -> float:
+    "Share of what is `here` in the third of the picture at one side, in the ninth at two"
+    h, w = here.shape
+    rows = slice(h//3) if 'top' in sides else slice(h - h//3, h) if 'bottom' in sides else slice(h)
+    return float(here[rows, slice(w//3) if 'left' in sides else slice(w - w//3, w) if 'right' in sides else slice(w)].mean())
 
 def _coast(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
     "On which side the sea or the water lies, where there is a shore"
@@ -601,7 +611,8 @@ def _coast(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
     if np.hypot(dx, dy) < .3: return                        # halves beside each other lie .5 apart, an island 0
     words = ('top' if dy < 0 else 'bottom', 'left' if dx < 0 else 'right')
     if min(abs(dx), abs(dy)) < .41*max(abs(dx), abs(dy)): words = words[:1] if abs(dy) > abs(dx) else words[1:]
-    yield Fact('relation', wet.name, 'coast', where=' '.join(words))
+    if _faces(side == 1, words) >= .6 and _faces(side == 2, [_OPPOSITE[s] for s in words]) >= .6:   # not a tongue of land
+        yield Fact('relation', wet.name, 'coast', where=' '.join(words))
 
 # %% ../../nbs/11_facts.ipynb #b0af00a6
 def mask_facts(

@@ -43,13 +43,14 @@ def blocks(image: np.ndarray,                    # (H, W) uint8
         mean = np.where(count > total(np.ones((h, w)))/3, total(a)/count, np.nan)
         return mean, np.sqrt(np.maximum(total(a*a)/count - mean**2, 0))
 
-# %% ../../nbs/19_measuring.ipynb #e22f158c
+# %% ../../nbs/19_measuring.ipynb #d64b6d89
 def bright_area(mean: np.ndarray,                # (n, n) block means
+                times: float = 1.75,             # as bright as the ground
                ) -> tuple[np.ndarray, np.ndarray]: # (n, n) bool: the largest bright piece, all bright blocks
     "The largest connected piece of bright blocks"
     from scipy.ndimage import label
     level = np.nanpercentile(mean, 15)
-    bright = np.nan_to_num(mean, nan=-1.) > max(1.75*level, level + 20)
+    bright = np.nan_to_num(mean, nan=-1.) > max(times*level, level + 20)
     parts, n = label(bright)
     sizes = np.bincount(parts.ravel(), minlength=2)[1:]
     return parts == 1 + sizes.argmax() if n else bright, bright
@@ -98,7 +99,11 @@ def _slope(mean: np.ndarray) -> str | None:
     if abs(across) > 2*abs(along): return 'bottom' if across > 0 else 'top'
     return None
 
-# %% ../../nbs/19_measuring.ipynb #f3bf1cca
+# %% ../../nbs/19_measuring.ipynb #826a6790
+def _sure(mean: np.ndarray, area: np.ndarray) -> bool:
+    "Whether an area is about as large if 1.4 times as bright as the ground is enough"
+    return bool(bright_area(mean, 1.4)[0].mean() <= 1.5*area.mean())
+
 def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
     "What the picture away from the boxes looks like"
     mean, spread = blocks(image, keep)
@@ -117,7 +122,7 @@ def ground_facts(image: np.ndarray, keep: np.ndarray) -> Iterator[Fact]:
         whole = bright_area(blocks(image, np.ones(image.shape, bool))[0])[0]    # what the boxes hide counts here
         if level < GROUNDS['dim'] and whole.mean() < .01: yield Fact('presence', 'bright area', False)
         if toward := _slope(quiet): yield Fact('scattering', 'background', f'brighter toward the {toward}')
-    elif area.mean() >= .04 and np.nanmean(mean[area]) >= 60 and _abrupt(mean, area):
+    elif area.mean() >= .04 and np.nanmean(mean[area]) >= 60 and _abrupt(mean, area) and _sure(mean, area):
         yield Fact('presence', 'bright area', True)
         if where := side(area): yield Fact('position', 'bright area', where)
         yield Fact('proportion', 'bright area', max(5, 5*round(20*float(area.mean()))))

@@ -21,7 +21,7 @@ from .words import (CELLS, NOUNS, TIPS, Cover, and_list, article, cover_words, n
                                    percent_words, place, plural, spoken)
 from .annotation import PICTURES, STYLES, Plan, _frame, _joined, _table, plans_of
 
-# %% ../../nbs/14_segmentation.ipynb #62471668
+# %% ../../nbs/14_segmentation.ipynb #2206c575
 _CONCISE = _table('''
 m-covering
 {Covering}{open}{objects}.
@@ -48,10 +48,10 @@ m-most
 Since the earlier picture, {change} of the area has changed{change_at}.
 
 m-a-picture
-{A_picture} showing {main}{open}{objects}.
-{A_picture} showing {main}{rest}{open}{objects}.
+This is {a_picture} showing {main}{open}{objects}.
+This is {a_picture} showing {main}{rest}{open}{objects}.
 =
-{A_picture} in which {change} of the area has changed{change_at}.
+This is {a_picture} in which {change} of the area has changed{change_at}.
 
 m-there
 In this {picture} there {be_main}{open}{objects}.
@@ -229,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #b3acacd4
+# %% ../../nbs/14_segmentation.ipynb #e200b3b7
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -239,7 +239,7 @@ MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'ri
         'top right': ('in the upper right', 'in the upper right part', 'toward the upper right corner'),
         'bottom left': ('in the lower left', 'in the lower left part', 'toward the lower left corner'),
         'bottom right': ('in the lower right', 'in the lower right part', 'toward the lower right corner'),
-        'throughout': ('in all parts of it', 'in every part of it', 'in each part of it')} # last: held out
+        'throughout': ('in all parts of', 'in every part of', 'in each part of')} # last: held out
 
 def _band_words(d: MaskDraft, name: str) -> str:
     "What a long narrow region is called: water that crosses is a river if it is narrow, else a band"
@@ -271,7 +271,7 @@ def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
         return ('one', d.at(at[0][0]), placed) if patches.number == 1 else ('few', _series(d, at), (patches, *placed))
     if f := d.find('relation', name, 'scattered'): return 'scattered', '', (f,)
     f = next((f for f in d.of('position', name) if f.value in MASS), None)
-    if f and f.value == 'throughout' and d.percent[name] < 80: return 'all', MASS['throughout'][d.column], (f,)
+    if f and f.value == 'throughout' and d.percent[name] < 80: return 'all', f"{MASS['throughout'][d.column]} the {d.picture}", (f,)
     if f and f.value != 'throughout' and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
     return '', '', ()
 
@@ -390,7 +390,7 @@ def _where(d: MaskDraft) -> str:
         if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
     return '; '.join(clauses) + (_borders(d) if clauses else _borders(d)[2:])
 
-# %% ../../nbs/14_segmentation.ipynb #75039352
+# %% ../../nbs/14_segmentation.ipynb #2a27a454
 def _object_at(d: MaskDraft, name: str) -> str:
     "'at the top left': the place of the only patch of what has no boxes"
     patches, at = d.find('relation', name, 'patches'), _cells_of(d, name)
@@ -408,15 +408,19 @@ def _object(d: MaskDraft, name: str) -> str:
         return d.say(f'one or more {plural(name)}', 'presence', there)
     return d.say(plural(name) if not patches or patches.number > 1 else _a(name), 'presence', there)
 
+def _bare_first(items: dict[str, str]) -> list[str]:     # name → what is said of it
+    "'storage tanks, several aircraft and a ship': so that 'several' or 'two' is not read of what has no number"
+    return [*sorted(items.values(), key=lambda i: 2 if i.startswith(('a ', 'an ')) else i not in map(plural, items))]
+
 def _seen(d: MaskDraft) -> str:
     "'there are three ships', 'storage tanks are visible, and a ship lies at the top left'"
     items, at = {n: _object(d, n) for n in d.objects}, {n: place for n in d.objects if (place := _object_at(d, n))}
     if not items: return ''
     bare = [n for n in items if n not in at] or [*items]                    # what has no place comes first
     later = and_list([f'{items[n]} lies {at[n]}' for n in items if n not in bare])
-    told = [items[n] + (f' {at[n]}' if n in at else '') for n in bare]
+    told = _bare_first({n: items[n] + (f' {at[n]}' if n in at else '') for n in bare})
     single = told[0].startswith(('a ', 'an '))
-    column = 1 if told[0] == plural(bare[0]) and not d.column else d.column             # no 'there are ships'
+    column = 1 if told[0] in map(plural, bare) and not d.column else d.column           # no 'there are ships'
     be = 'is' if single and (len(told) == 1 or not column) else 'are'                   # 'there is a ship and a bridge'
     listed = and_list(told)
     said = (f'there {be} {listed}', f'{listed} {be} visible', f'{listed} can be made out')[column]
@@ -424,8 +428,7 @@ def _seen(d: MaskDraft) -> str:
 
 def _things(d: MaskDraft) -> str:
     "'storage tanks and a ship at the top left': what has no place comes first"
-    items = [f'{_object(d, n)} {_object_at(d, n)}'.strip() for n in d.objects]
-    return and_list(sorted(items, key=lambda i: i.startswith(('a ', 'an '))))
+    return and_list(_bare_first({n: f'{_object(d, n)} {_object_at(d, n)}'.strip() for n in d.objects}))
 
 def _objects(d: MaskDraft) -> str:
     "'; there are three ships': a clause of its own, for no ship is a part of '98 percent water and 2 percent oil'"
