@@ -390,7 +390,7 @@ def metadata_facts(record: Record) -> tuple[Fact, ...]:
 from ..imagery.read import Raster
 from .words import cover, share_word
 
-# %% ../../nbs/11_facts.ipynb #c1b86116
+# %% ../../nbs/11_facts.ipynb #6bb2e76c
 LEAST_PIXELS = 20
 _OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
 
@@ -407,10 +407,8 @@ class Region:
         left = 1 - sum(map(len, self.patches))/self.here.sum()
         return not left if self.name in _OBJECTS else left <= .02
 
-def _patches(here: np.ndarray, single: bool = False,
-             over: np.ndarray | None = None,      # (H, W) bool: where the class goes on unseen
-            ) -> tuple[np.ndarray, ...]:
-    "Pixels of the connected parts of `here`, the largest first; `single`: of things, which may be small"
+def _patches(here: np.ndarray, single: bool = False, over: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    "Pixels of the parts of `here`, the largest first; `single`: of things, may be small; `over`: what parts nothing"
     from scipy import ndimage
     label, n = ndimage.label(here if over is None else here | over, np.ones((3, 3)))
     rows, columns = np.nonzero(here)
@@ -433,10 +431,9 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
     for value, name in record.mask_classes.items():
         values.setdefault(class_at(name, record.spacing), []).append(int(value))
     for name, same in values.items():
-        here = np.isin(mask, same)
-        n, single = int(here.sum()), name in _OBJECTS
-        under = np.isin(mask, values.get('bridge', [])) if name == 'water' else None     # a bridge cuts no river
-        if n >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, _patches(here, single, under)))
+        here, over = np.isin(mask, same), np.isin(mask, values.get('bridge', [])) if name == 'water' else None
+        patches = _patches(here, name in _OBJECTS, over)
+        if (n := int(here.sum())) >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, patches))
     return sorted(found, key=lambda r: (-r.share, r.name))
 
 # %% ../../nbs/11_facts.ipynb #caf486ac
@@ -586,7 +583,7 @@ def _neighbours(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
             elif r.name not in _OBJECTS and length[i, j] >= max(.4*total, least):
                 yield Fact('relation', r.name, 'borders on', object=other.name)
 
-# %% ../../nbs/11_facts.ipynb #f1209fb1
+# %% ../../nbs/11_facts.ipynb #a38fbae1
 _WET = ('water', 'oil spill', 'oil look-alike')
 _OPPOSITE = {'left': 'right', 'right': 'left', 'top': 'bottom', 'bottom': 'top'}
 
@@ -594,7 +591,8 @@ def _faces(here: np.ndarray, sides: Sequence[str]) -> float:
     "Share of what is `here` in the third of the picture at one side, in the ninth at two"
     h, w = here.shape
     rows = slice(h//3) if 'top' in sides else slice(h - h//3, h) if 'bottom' in sides else slice(h)
-    return float(here[rows, slice(w//3) if 'left' in sides else slice(w - w//3, w) if 'right' in sides else slice(w)].mean())
+    columns = slice(w//3) if 'left' in sides else slice(w - w//3, w) if 'right' in sides else slice(w)
+    return float(here[rows, columns].mean())
 
 def _coast(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
     "On which side the sea or the water lies, where there is a shore"
@@ -611,7 +609,7 @@ def _coast(found: list[Region], index: np.ndarray) -> Iterator[Fact]:
     if np.hypot(dx, dy) < .3: return                        # halves beside each other lie .5 apart, an island 0
     words = ('top' if dy < 0 else 'bottom', 'left' if dx < 0 else 'right')
     if min(abs(dx), abs(dy)) < .41*max(abs(dx), abs(dy)): words = words[:1] if abs(dy) > abs(dx) else words[1:]
-    if _faces(side == 1, words) >= .6 and _faces(side == 2, [_OPPOSITE[s] for s in words]) >= .6:   # not a tongue of land
+    if min(_faces(side == 1, words), _faces(side == 2, [_OPPOSITE[s] for s in words])) >= .6:   # no tongue of land
         yield Fact('relation', wet.name, 'coast', where=' '.join(words))
 
 # %% ../../nbs/11_facts.ipynb #b0af00a6

@@ -229,7 +229,7 @@ def _open(d: MaskDraft) -> str:
     if d.open < 1: return ''
     return d.say(f'; {percent_words(d.open)} is unlabelled', 'unlabelled', Fact('proportion', 'unlabelled', d.open))
 
-# %% ../../nbs/14_segmentation.ipynb #e200b3b7
+# %% ../../nbs/14_segmentation.ipynb #aedb4700
 MASS = {'left': ('on the left side', 'in the left part', 'toward the left'), 'right': ('on the right side',
     'in the right part', 'toward the right'),
         'top': ('in the upper half', 'in the upper part', 'toward the top'), 'bottom': ('in the lower half',
@@ -271,9 +271,9 @@ def _shape(d: MaskDraft, name: str) -> tuple[str, str, tuple[Fact, ...]]:
         return ('one', d.at(at[0][0]), placed) if patches.number == 1 else ('few', _series(d, at), (patches, *placed))
     if f := d.find('relation', name, 'scattered'): return 'scattered', '', (f,)
     f = next((f for f in d.of('position', name) if f.value in MASS), None)
-    if f and f.value == 'throughout' and d.percent[name] < 80: return 'all', f"{MASS['throughout'][d.column]} the {d.picture}", (f,)
-    if f and f.value != 'throughout' and d.percent[name] < 95: return 'mass', MASS[f.value][d.column], (f,)
-    return '', '', ()
+    if not f or d.percent[name] >= (80 if f.value == 'throughout' else 95): return '', '', ()
+    words = MASS[f.value][d.column]
+    return ('all', f'{words} the {d.picture}', (f,)) if f.value == 'throughout' else ('mass', words, (f,))
 
 # %% ../../nbs/14_segmentation.ipynb #82b07fee
 SHAPES = {            # as a noun phrase, as a clause
@@ -390,7 +390,7 @@ def _where(d: MaskDraft) -> str:
         if len(clauses) < 3 and (c := _told_at_once(d, names, clause=True)): clauses.append(c)
     return '; '.join(clauses) + (_borders(d) if clauses else _borders(d)[2:])
 
-# %% ../../nbs/14_segmentation.ipynb #2a27a454
+# %% ../../nbs/14_segmentation.ipynb #420a4976
 def _object_at(d: MaskDraft, name: str) -> str:
     "'at the top left': the place of the only patch of what has no boxes"
     patches, at = d.find('relation', name, 'patches'), _cells_of(d, name)
@@ -410,7 +410,7 @@ def _object(d: MaskDraft, name: str) -> str:
 
 def _bare_first(items: dict[str, str]) -> list[str]:     # name → what is said of it
     "'storage tanks, several aircraft and a ship': so that 'several' or 'two' is not read of what has no number"
-    return [*sorted(items.values(), key=lambda i: 2 if i.startswith(('a ', 'an ')) else i not in map(plural, items))]
+    return sorted(items.values(), key=lambda i: 2 if i.startswith(('a ', 'an ')) else i not in map(plural, items))
 
 def _seen(d: MaskDraft) -> str:
     "'there are three ships', 'storage tanks are visible, and a ship lies at the top left'"
