@@ -514,11 +514,11 @@ def _summed(told: Callable[[Draft], str]) -> Callable[[Draft], str]:
         return f'{_all(d)} lie in {frame}' if len(d.said) > before else ''
     return slot
 
-# %% ../../nbs/13_annotation.ipynb #67caa085
+# %% ../../nbs/13_annotation.ipynb #acec9640
 RELATIONS = {'close to': ('close to', 'close to', 'near'), 'nearby': ('close by', 'not far off', 'nearby'),
              'group': ('form', 'make up', 'are arranged in'),                        # the last of each: held out
              'spread': ('spread over', 'distributed over', 'scattered across'),
-             'dense': ('close together', 'close to one another', 'crowded together'),
+             'dense': ('close together', 'closely spaced', 'crowded together'),
              'sparse': ('widely spaced', 'far apart', 'set far from one another')}
 
 def _values(d: Draft, name: str, words: dict | tuple, where: str | None = None) -> list[Fact]:

@@ -210,7 +210,7 @@ def _groupings(record: Record, name: str, same: list[Thing], limit: float) -> It
     if wide >= record.width/2 and high >= record.height/2 and thirds == [3, 3]:
         yield Fact('relation', name, 'spread', len(same))
 
-# %% ../../nbs/11_facts.ipynb #7474dc4c
+# %% ../../nbs/11_facts.ipynb #be35bb4e
 def _nearest(rows: np.ndarray) -> np.ndarray: # (n,)
     "Distance of each to its nearest neighbour, in mean longer sides"
     centres = (rows[:, :2] + rows[:, 2:4])/2
@@ -237,8 +237,9 @@ def _together(name: str, same: list[Thing], limit: float = math.inf) -> Iterator
     if len(same) < 5: return
     rows = _arrays(t.box for t in same)
     apart = _nearest(rows)
+    reach = (rows[:, 2:4].max(0) - rows[:, :2].min(0)).max()
     if apart.mean() > 6 and apart.min() > 4: yield Fact('relation', name, 'sparse', len(same))
-    elif len(_groups(rows, limit, .25)) == 1: yield Fact('relation', name, 'dense', len(same))
+    elif len(_groups(rows, limit, .25)) == 1 and reach <= 4*limit: yield Fact('relation', name, 'dense', len(same))
 
 def _edges(record: Record, name: str, same: list[Thing]) -> Iterator[Fact]:
     "How many things of a category lie close to which edge of the picture; those that span it count for none"
@@ -510,8 +511,15 @@ def _patch_places(r: Region, width: int, height: int) -> Iterator[Fact]:
         if not all(_held(p, where, width, height) >= .5 for p, where in zip(main, at)): return
         yield from (Fact('position', r.name, where, k) for where, k in Counter(at).items())
 
-# %% ../../nbs/11_facts.ipynb #ade3b599
+# %% ../../nbs/11_facts.ipynb #6effa796
 _LONG = 6             # length over width from which a patch is a band; a disc has 1.8 by the same measure, a square 2.3
+
+def _touches(patch: np.ndarray, width: int, height: int) -> int:
+    "At how many stretches of the picture's edge, all around, a patch touches it; a gap counts from a fiftieth of it on"
+    here = np.zeros((height, width), bool); here[tuple(patch.T)] = True
+    around = np.concatenate([here[0], here[1:, -1], here[-1, -2::-1], here[-2:0:-1, 0]])
+    at, = np.nonzero(around)
+    return int((np.diff(at, append=at[:1] + len(around)) > len(around)/50).sum()) if len(at) else 0
 
 def _ends(patch: np.ndarray, width: int, height: int) -> tuple[str, str] | None:
     "The two sides of the picture that the patch joins: touched at places at least 0.6 of its own extent apart"
@@ -522,6 +530,7 @@ def _ends(patch: np.ndarray, width: int, height: int) -> tuple[str, str] | None:
     extent = .6*np.hypot(*np.ptp(patch, 0))
     pairs = (('left', 'right'), ('top', 'bottom'), ('left', 'top'), ('left', 'bottom'), ('top', 'right'), ('bottom',
         'right'))
+    if _touches(patch, width, height) != 2: return None         # two that cross have four ends, a frame has none
     return next((p for p in pairs if set(p) <= set(at) and np.hypot(*(at[p[0]] - at[p[1]])) >= extent), None)
 
 def band(patch: np.ndarray) -> tuple[float, float]:
@@ -709,8 +718,8 @@ def _look(a: Surface, rest: Surface, scale: str, others: Sequence[Surface] = ())
     return tone + (' and smooth'*smooth if tone == 'dark' else ' and rough'*rough if tone == 'bright'
         else 'rough'*rough)
 
-# %% ../../nbs/11_facts.ipynb #d7f8194c
-_LOBES = 10                         # pixels around an object where its side lobes may lie
+# %% ../../nbs/11_facts.ipynb #e20b1daf
+_LOBES = 16                         # pixels around an object where its side lobes may lie
 
 def _around(record: Record, shape: tuple[int, int]) -> np.ndarray:
     "(H, W) the pixels within boxes"
@@ -732,7 +741,7 @@ def _changed(found: list[Region], seen: dict, before: Raster | None, values: np.
         yield Fact('scattering', 'change', f"{'darker' if by < 0 else 'brighter'} than before", int(abs(by) + .5)
             if scale == 'known' else None)
 
-# %% ../../nbs/11_facts.ipynb #b07e6719
+# %% ../../nbs/11_facts.ipynb #d8a0fff5
 def scattering_facts(
     record: Record,
     raster: Raster,       # the picture, as `read_image` gives it
@@ -745,7 +754,7 @@ def scattering_facts(
     found = [r for r in regions(record, mask) if r.name not in _OBJECTS]
     taken = np.isin(mask, [int(v) for v, n in record.mask_classes.items() if class_at(n, record.spacing) in _OBJECTS])
     taken = taken | _around(record, mask.shape)
-    if taken.any(): taken = ndimage.binary_dilation(taken, iterations=_LOBES)
+    if taken.any(): taken = ndimage.distance_transform_edt(~taken) <= _LOBES
     seen = {r.name: s for r in found if (s := surface(values, r.here & ~taken, scale))}
     facts, whole = [*_changed(found, seen, before, values, scale)], np.isfinite(values) & ~taken
     for r in found:

@@ -180,13 +180,13 @@ def is_chip(width: int, height: int,                          # of the picture, 
     middle = abs(x + w/2 - width/2) <= .05*width and abs(y + h/2 - height/2) <= .05*height
     return middle and (min(width, height) <= 160 or w*h >= .4*width*height)
 
-# %% ../../nbs/10_words.ipynb #5392a5e3
+# %% ../../nbs/10_words.ipynb #9c588965
 EXTENTS = {'wide': ('elongated from left to right', 'elongated horizontally', 'extended horizontally'),
            'tall': ('elongated from top to bottom', 'elongated vertically', 'extended vertically')}
 
 def metres(length: float) -> str:
     "A length in metres, rounded for reading: 'about 120 m'"
-    step = next((s for limit, s in ((10, 1), (50, 5), (200, 10), (1000, 50)) if length < limit), 100)
+    step = next((s for limit, s in ((10, 1), (50, 5), (400, 10), (1000, 50)) if length < limit), 100)
     return f'about {max(step, round(length/step)*step)} m'
 
 def extent(w: float, h: float) -> str:
