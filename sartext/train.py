@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ARMS', 'TRIED', 'SAME_CLASSES', 'EPOCHS', 'Stage', 'arm_stages', 'Pairs', 'read_pairs', 'order', 'batches', 'pick',
-           'gains', 'step_pixels', 'text_table', 'contrastive', 'lr_at', 'optimizer_for', 'keep_memory', 'run_stage',
-           'data_stamp', 'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir',
+           'gains', 'step_pixels', 'text_table', 'contrastive', 'objective', 'lr_at', 'optimizer_for', 'keep_memory',
+           'run_stage', 'data_stamp', 'train', 'first_caption', 'retrieve', 'said_keys', 'stage_list', 'train_dir',
            'last_checkpoint', 'evaluate_dir']
 
 # %% ../nbs/45_train.ipynb #f4d5e91e
@@ -19,7 +19,7 @@ from . import __version__
 from .dataset.build import load
 from .records import BadInput, Caption, Problem, Record, atomic, progress, rng_for, seed_for
 
-# %% ../nbs/45_train.ipynb #eb66ea8c
+# %% ../nbs/45_train.ipynb #1af63c52
 @dataclass(frozen=True)
 class Stage:
     "One stage of training: which pictures, how long, how fast"
@@ -32,6 +32,7 @@ class Stage:
     weight_decay: float = 0.01         # on matrices and kernels only
     trainable: str = 'image'           # what learns: see `sartext.models.clip.trainable`
     frozen_blocks: int = 0             # lower stages of the image tower that stay as they are
+    caption_weight: float = 1.         # of a CoCa's caption loss beside its contrastive one
 
 # %% ../nbs/45_train.ipynb #aefe9892
 ARMS = ('untouched', 'optical only', 'direct', 'direct-long', 'mixed', 'progressive')
@@ -150,6 +151,20 @@ def contrastive(model, texts_frozen: bool):
             return seen, normalize(told, dim=-1), self.model.logit_scale.exp()
     return Contrastive()
 
+# %% ../nbs/45_train.ipynb #3a09c8ee
+def objective(start, stage: Stage, texts, acc) -> tuple:
+    "The module of one stage, a function from texts to its text input, and its loss by parts, from its outputs"
+    from open_clip.loss import ClipLoss, CoCaLoss
+    from sartext.models.coca import captioning, is_coca, told_tokens
+    ranks = dict(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
+    if is_coca(start.model):
+        both = CoCaLoss(stage.caption_weight, 1., start.model.pad_id, **ranks)
+        return (captioning(start.model), lambda said: told_tokens(start, said),
+                lambda *out: both(*out, output_dict=True))
+    match = ClipLoss(**ranks)
+    def told(said): return start.tokenizer(said) if texts is None else texts[1][[texts[0][t] for t in said]]
+    return contrastive(start.model, texts is not None), told, lambda *out: {'contrastive_loss': match(*out)}
+
 # %% ../nbs/45_train.ipynb #afab47dd
 def lr_at(step: int, stage: Stage) -> float:
     "Learning rate at `step` (from 0): linear warm-up, then half a cosine down to 0"
@@ -174,7 +189,7 @@ def keep_memory() -> bool:      # False where the C library is not glibc
     except (OSError, TypeError, AttributeError): return False       # macOS, Windows, musl
     return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))          # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
 
-# %% ../nbs/45_train.ipynb #5d781ea3
+# %% ../nbs/45_train.ipynb #7adff199
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -184,16 +199,15 @@ def run_stage(
     gain: float = 0.2,                # brightness jitter, see `gains`
     accelerator=None,                 # `accelerate.Accelerator`; default: one made here
 ) -> list[dict]:
-    "Train one stage; returns one dict a step: stage, step, loss, lr"
+    "Train one stage; returns one dict a step: stage, step, loss, lr; of a CoCa also caption_loss, a part of loss"
     import torch
     from accelerate import Accelerator
-    from open_clip.loss import ClipLoss
     from sartext.models.clip import trainable
     from sartext.models.starts import normalise
     acc = accelerator or Accelerator(); keep_memory()
     optimizer = optimizer_for(trainable(start.model, stage.trainable, stage.frozen_blocks), stage)
-    module, optimizer = acc.prepare(contrastive(start.model, texts is not None), optimizer)
-    loss_of = ClipLoss(local_loss=True, gather_with_grad=True, rank=acc.process_index, world_size=acc.num_processes)
+    module, told, loss_of = objective(start, stage, texts, acc)
+    module, optimizer = acc.prepare(module, optimizer)
     history, sizes = [], {m: len(p) for m, p in pairs.items()}
     torch.manual_seed(seed_for(seed, stage.name))        # dropout, where a tower has it
     module.train()
@@ -201,14 +215,15 @@ def run_stage(
         mine = samples[acc.process_index::acc.num_processes]
         pixels = normalise(step_pixels(pairs, mine, seed, gain), start.preprocess).to(acc.device)
         said = [pick(pairs[m].captions[i], seed, pairs[m].records[i].id, e).text for m, e, i in mine]
-        text = start.tokenizer(said) if texts is None else texts[1][[texts[0][t] for t in said]]
         for group in optimizer.param_groups: group['lr'] = lr_at(step, stage)
-        with acc.autocast(): loss = loss_of(*module(pixels, text.to(acc.device)))
+        with acc.autocast(): parts = loss_of(*module(pixels, told(said).to(acc.device)))
+        loss = sum(parts.values())
         _check_finite(loss.item(), stage, step)
         optimizer.zero_grad(); acc.backward(loss)
         acc.clip_grad_norm_(module.parameters(), 1.0); optimizer.step()
         with torch.no_grad(): start.model.logit_scale.clamp_(0, math.log(100))
-        history.append({'stage': stage.name, 'step': step, 'loss': loss.item(), 'lr': lr_at(step, stage)})
+        history.append({'stage': stage.name, 'step': step, 'loss': loss.item(), 'lr': lr_at(step, stage),
+                        **{k: v.item() for k, v in parts.items() if k == 'caption_loss'}})
     acc.wait_for_everyone(); start.model.eval()
     return history
 
@@ -217,7 +232,7 @@ def _check_finite(loss, stage, step):
         raise FloatingPointError(f"loss is {loss} at step {step} of stage {stage.name!r}: lower its lr ({stage.lr:g}), "
                                  "lengthen warmup, or look for pictures without valid pixels")
 
-# %% ../nbs/45_train.ipynb #bdc51f59
+# %% ../nbs/45_train.ipynb #fd2a6777
 def _run(name, stages, seed, data):
     return {'start': name, 'seed': seed, 'data': data, 'stages': [asdict(s) for s in stages]}
 
@@ -240,7 +255,7 @@ def _save(start, name, stages, history, out, seed, data):
 
 def _resume(start, stages, out, seed, data):
     "The state of the run in folder `out`: (start, history, stages done)"
-    from sartext.models.starts import load_checkpoint
+    from sartext.models.coca import load_checkpoint
     if not (out/'run.json').exists(): return start, [], 0
     run = json.loads((out/'run.json').read_text()); done = len(run['stages'])
     checkpoint = run.pop('checkpoint')
@@ -249,7 +264,7 @@ def _resume(start, stages, out, seed, data):
                                'remove it or give another folder'))
     return load_checkpoint(out/checkpoint), json.loads((out/'history.json').read_text()), done
 
-# %% ../nbs/45_train.ipynb #bfd761c7
+# %% ../nbs/45_train.ipynb #f4fd7ad7
 def train(
     start,                            # `sartext.models.starts.Start`
     stages: Sequence[Stage],
@@ -259,9 +274,10 @@ def train(
     **kw,                             # `gain`, `accelerator` of `run_stage`
 ) -> tuple:
     "Train through `stages` in order; returns the start with its trained model, and the history of all steps"
+    from sartext.models.coca import is_coca
     name, history, done, data = start.name, [], 0, data_stamp(pairs) if out is not None else {}
     if out is not None: start, history, done = _resume(start, stages, Path(out), seed, data)
-    frozen = all(s.trainable != 'all' for s in stages)
+    frozen = all(s.trainable != 'all' for s in stages) and not is_coca(start.model)
     said = chain.from_iterable(p.said() for p in pairs.values())
     texts = text_table(start, said) if frozen and stages[done:] else None
     for i, stage in enumerate(stages[done:], done):
@@ -324,10 +340,10 @@ def stage_list(stages: str, epochs: str, sizes: dict[str, int], **kw) -> list[St
         res.append(Stage(name, shares, max(1, math.ceil(n*total/kw.get('batch_size', 64))), **kw))
     return res
 
-# %% ../nbs/45_train.ipynb #9ed49a59
+# %% ../nbs/45_train.ipynb #eb271a7b
 def train_dir(
     data: str | Path,             # folder written by `sartext build`
-    start: str = 'packaged',      # where the weights come from: see `sartext.models.starts.start`
+    start: str = 'packaged',      # where the weights come from: see `sartext.models.coca.start`
     stages: str = 'optical,sar',
     out: str | Path = 'model',    # a checkpoint a stage, run.json, history.json
     seed: int = 0,
@@ -337,7 +353,7 @@ def train_dir(
     image_size: int | None = None, # side of the pictures the model sees, pixels; None: the start's own, 128 if packaged
 ) -> Path:
     "Train on a built data set; returns the folder of the last checkpoint"
-    from sartext.models.starts import start as start_from
+    from sartext.models.coca import start as start_from
     begin = start_from(start, seed=seed, size=image_size)
     wanted = [m for m in ('optical', 'sar') if m in stages or 'mixed' in stages]
     pairs = {m: read_pairs(data, 'train', m, begin.preprocess) for m in wanted}
@@ -350,7 +366,7 @@ def last_checkpoint(folder: str | Path) -> Path:
     run = Path(folder)/'run.json'
     return Path(folder)/json.loads(run.read_text())['checkpoint'] if run.exists() else Path(folder)
 
-# %% ../nbs/45_train.ipynb #1b0e1f44
+# %% ../nbs/45_train.ipynb #26a62f94
 def evaluate_dir(
     data: str | Path,             # folder written by `sartext build`
     model: str | Path,            # folder of `train_dir`, a checkpoint folder, or the name of a start ('packaged')
@@ -361,7 +377,7 @@ def evaluate_dir(
     "Text–image retrieval on one split: prints the tables with their dull baselines, returns the scores"
     from sartext.evaluate.retrieval import breakdown, recall_table, text_ceiling
     from sartext.evaluate.scores import recall_sheet, stamp_of, write_sheets
-    from sartext.models.starts import start as start_from
+    from sartext.models.coca import start as start_from
     found = start_from(str(last_checkpoint(model)) if Path(model).exists() else str(model))
     pairs = read_pairs(data, split, modality, found.preprocess)
     said = [first_caption(own) for own in pairs.captions]

@@ -25,7 +25,7 @@ def freeze_batchnorm(
         if _keep_statistics not in m._forward_pre_hooks.values(): m.register_forward_pre_hook(_keep_statistics)
     return len(layers)
 
-# %% ../../nbs/31_clip.ipynb #cc6ca61e
+# %% ../../nbs/31_clip.ipynb #598b0cd3
 def _image_stages(model) -> list:
     "The image tower's stages from the picture upwards: the stem first"
     v = model.visual
@@ -41,7 +41,7 @@ def _text_projection(model) -> tuple:
     return tower, 'proj' if hasattr(tower, 'proj') else 'text_projection'
 
 def trainable(
-    model,                      # open_clip CLIP or CustomTextCLIP
+    model,                      # open_clip CLIP, CustomTextCLIP or CoCa, whose text side always moves
     what: str = 'image',        # 'projections' | 'image' (and both projections) | 'all'; the logit scale always moves
     frozen_blocks: int = 0,     # stages above the stem that stay, and the stem with them; 0: all moves
 ) -> list:                      # the parameters for the optimiser
@@ -52,13 +52,14 @@ def trainable(
     tower, name = _text_projection(model)
     text = ('text.' if tower is not model else '') + name
     heads = ('visual.head.', 'visual.proj', 'logit_scale', 'logit_bias', text)
+    if hasattr(model, 'text_decoder'): heads += ('text.', 'text_decoder.')      # what writes captions always learns
     for k, p in model.named_parameters():
         p.requires_grad = what == 'all' or k.startswith(heads) or (what == 'image' and k.startswith('visual.'))
     for stage in _image_stages(model)[:frozen_blocks + 1] if frozen_blocks else []:
         for module in stage: module.requires_grad_(False)
     return [p for p in model.parameters() if p.requires_grad]
 
-# %% ../../nbs/31_clip.ipynb #1c377ea2
+# %% ../../nbs/31_clip.ipynb #6905e3b7
 def text_tower_output(
     model, tokenizer,           # of one `Start`
     texts: Sequence[str],
@@ -77,7 +78,7 @@ def text_tower_output(
                 tokens = tokenizer(unique[i:i+batch])
                 if name == 'proj':                                   # Hugging Face towers mask padding: leave it out
                     tokens = tokens[:, :int((tokens != model.text.config.pad_token_id).sum(1).max())]
-                out.append(model.encode_text(tokens.to(device)).float())
+                out.append(model.encode_text(tokens.to(device), normalize=False).float())   # CoCa's default is True
     finally: setattr(tower, name, kept); model.train(training)
     return torch.cat(out)[[where[t] for t in texts]] if texts else torch.zeros(0, 0, device=device)
 

@@ -9,9 +9,9 @@ __all__ = ['WHEELS', 'WORDINGS', 'FORMATS', 'TEXT_TOWER', 'PACKAGED', 'PICKLES',
            'normalise', 'to_tensor', 'Start', 'packaged_config', 'build_model', 'save_checkpoint', 'load_checkpoint',
            'start']
 
-# %% ../../nbs/30_starts.ipynb #2ca4fefc
+# %% ../../nbs/30_starts.ipynb #7d3609ef
 import difflib, hashlib, io, json, os, shutil, subprocess, sys, tempfile, zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 import numpy as np
@@ -378,7 +378,7 @@ def _packaged(name: str, seed: int, size: int, mode: str, cache) -> Start:
     tokenizer = HFTokenizer(str(folder), context_length=config['text_cfg']['context_length'])
     return Start(name, model, tokenizer, Preprocess(size, mode=mode), config, card)
 
-# %% ../../nbs/30_starts.ipynb #091c1eb9
+# %% ../../nbs/30_starts.ipynb #885187d0
 def _text_files(start: Start, folder: Path) -> None:
     "The tokenizer's files at the top, the text tower's config under its name; nothing that says where they came from"
     if not hasattr(start.tokenizer, 'save_pretrained'): return      # open_clip's own needs no files
@@ -395,22 +395,26 @@ def _text_files(start: Start, folder: Path) -> None:
 def _readme(start: Start) -> str:
     "The model card"
     p = start.preprocess; kept = 'shapes (borders added)' if p.mode == 'letterbox' else 'positions (aspect changed)'
+    kind, module = ('CoCa', 'coca') if 'multimodal_cfg' in start.config else ('CLIP', 'starts')
+    alone = """With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder. From elsewhere a
+text tower from the Hugging Face hub is looked up there under its name."""
+    if kind == 'CoCa' and 'timm_model_name' in start.config['vision_cfg']:
+        alone = """open_clip alone cannot read it: its timm towers give a CoCa no tokens, so the image tower is sartext's own."""
     return f"""---
 library_name: open_clip
-tags: [sar, clip, sartext]
+tags: [sar, {kind.lower()}, sartext]
 ---
-# SAR-RS-CLIP, started from {start.name}
+# SAR-RS-{kind}, started from {start.name}
 
 An image–text model for SAR pictures, trained with sartext.
 Pictures reach it whole, at {p.size}×{p.size} pixels, keeping {kept}.
 
 ```python
-from sartext.models.starts import load_checkpoint
+from sartext.models.{module} import load_checkpoint
 start = load_checkpoint("this folder")
 ```
 
-With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder. From elsewhere a
-text tower from the Hugging Face hub is looked up there under its name.
+{alone}
 
 ## Facts
 
@@ -478,7 +482,7 @@ def _checked_config(folder: Path) -> dict:
     if ':' in image: raise no(f'names a remote image tower {image!r}', "use timm's plain name", file)
     return config
 
-# %% ../../nbs/30_starts.ipynb #627a7fdc
+# %% ../../nbs/30_starts.ipynb #e84ef045
 def _tokenizer(config: dict, folder: Path):
     "The tokenizer that belongs to `config`; a Hugging Face one lies in `folder`"
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
@@ -492,7 +496,8 @@ def _preprocess(seen: dict) -> Preprocess:
     return Preprocess(**seen | {k: tuple(float(v) for v in seen[k]) for k in ('mean', 'std')})
 
 def load_checkpoint(
-    folder: str | Path,     # a folder written by `save_checkpoint`, wherever it lies now
+    folder: str | Path,             # a folder written by `save_checkpoint`, wherever it lies now
+    build: Callable = build_model,  # (config, text folder) → model
 ) -> Start:
     "The model as it was saved, on the CPU, in eval mode"
     from safetensors.torch import load_file
@@ -502,7 +507,7 @@ def load_checkpoint(
     if (folder/'card.json').is_file():
         name, card = _read_json(folder, 'card.json', lambda d: (str(d.get('name', name)), dict(d.get('card', {}))))
     text = config['text_cfg'].get('hf_model_name')
-    model = build_model(config, folder/text if text else None)
+    model = build(config, folder/text if text else None)
     try: model.load_state_dict(load_file(folder/'model.safetensors'))
     except Exception as e:
         raise BadInput(Problem(f'{folder.name}/model.safetensors', '', 'does not fit open_clip_config.json '
@@ -538,20 +543,21 @@ def _hub(name: str, size: int | None, mode: str, cache) -> Start:
     preprocess = Preprocess(side, tuple(seen['mean']), tuple(seen['std']), mode)
     return Start(name, model.eval(), tokenizer, preprocess, config, dict(start=name, weights=f'open_clip {name}'))
 
-# %% ../../nbs/30_starts.ipynb #a6d82b36
+# %% ../../nbs/30_starts.ipynb #71ab954d
 def start(
     name: str = 'packaged',             # one of `PACKAGED`, an open_clip name, 'hf-hub:owner/name', or a checkpoint
     seed: int = 0,                      # for what is random in the start
     size: int | None = None,            # picture side, pixels; default 128 for packaged ones, else the model's own
     mode: str | None = None,            # 'squash' or 'letterbox'; default squash, or as the checkpoint was saved
     cache: str | Path | None = None,    # see `cache_folder`; for hub models the Hugging Face cache
+    build: Callable = build_model,      # for checkpoints, see `load_checkpoint`
 ) -> Start:
     "A model to begin with"
     name = str(name)
     if name in PACKAGED: return _packaged(name, seed, size or 128, mode or 'squash', cache)
     if name.startswith('hf-hub:'): return _hub(name, size, mode or 'squash', cache)
     if Path(name).exists() or Path(name).suffix in PICKLES:
-        saved = load_checkpoint(name)
+        saved = load_checkpoint(name, build)
         if size and size != saved.preprocess.size:
             kept = saved.preprocess.size
             raise BadInput(Problem(name, '', f'a checkpoint keeps its picture size, {kept}; {size} is asked',

@@ -1,0 +1,238 @@
+"The model that writes: sound from scratch, the same alone and in company, trained by the one loop, loaded by open_clip"
+import os, subprocess
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from sartext import train
+from sartext.records import BadInput, Caption, Record
+torch = pytest.importorskip('torch')
+import open_clip
+from open_clip.tokenizer import SimpleTokenizer
+from sartext.models import clip, coca, starts
+
+TINY = dict(embed_dim=32, custom_text=True,
+    vision_cfg=dict(image_size=32, layers=1, width=32, head_width=16, patch_size=8, attentional_pool=True, attn_pooler_heads=2, output_tokens=True),
+    text_cfg=dict(context_length=24, vocab_size=49408, width=32, heads=2, layers=1, embed_cls=True, output_tokens=True),
+    multimodal_cfg=dict(context_length=24, vocab_size=49408, width=32, heads=2, layers=1, attn_pooler_heads=2))
+HOW = [dict(), dict(beams=3), dict(temperature=1., top_p=.9)]
+QUICK = dict(lr=2e-3, batch_size=8, frozen_blocks=5)
+SAID = ('One ship at the left.', 'Two bridges.', 'A storage tank lies near the pier.', 'An airfield with three aircraft.')
+
+def begin(seed=0):
+    try: return coca.start('packaged-coca', seed=seed, size=32)
+    except BadInput as e: pytest.skip(str(e))
+
+@pytest.fixture(scope='module')
+def packaged(): return begin()
+
+def vit(seed=0):
+    "A tiny open_clip CoCa whose logits do not tie"
+    s = starts.Start('tiny', coca.build_coca(TINY, seed=seed), SimpleTokenizer(context_length=24), starts.Preprocess(32), TINY, {})
+    with torch.no_grad():
+        for p in s.model.parameters(): p += .2*torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    return s
+
+def drawn(n, modality='sar', seed=0):
+    "Pictures of four kinds, told apart by where they are bright, and what is said of each kind"
+    rng, pixels, captions, records = np.random.default_rng(seed), [], [], []
+    for i in range(n):
+        a = rng.integers(0, 60, (32, 32)).astype(np.uint8); y, x = divmod(i % 4, 2); a[16*y:16*y + 16, 16*x:16*x + 16] += 180
+        pixels.append(np.repeat(a[..., None], 3, -1)); captions.append((Caption(SAID[i % 4]),))
+        records.append(Record(f'{modality}-{i}', f'{i}.png', 32, 32, modality=modality, captions=captions[-1]))
+    return train.Pairs(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), tuple(captions), tuple(records))
+
+@pytest.fixture(scope='module')
+def pairs(): return {'optical': drawn(16, 'optical', 1), 'sar': drawn(16)}
+
+def stages(*steps): return [train.Stage(m, ((m, 1.),), n, **QUICK) for m, n in zip(('optical', 'sar'), steps) if n]
+
+@pytest.fixture(scope='module')
+def trained(pairs): return train.train(begin(), stages(0, 60), {'sar': pairs['sar']}, seed=1)
+
+# --- sound from scratch
+
+@pytest.mark.parametrize('config', ['vit', 'packaged'])
+def test_no_weight_is_left_to_chance(config, packaged, monkeypatch):
+    "Memory full of NaN before: open_clip's own build keeps it, ours does not"
+    real = torch.empty
+    def dirty(*a, **how): t = real(*a, **how); return t.fill_(torch.nan) if t.is_floating_point() else t
+    monkeypatch.setattr(torch, 'empty', dirty)
+    theirs = open_clip.CoCa(**{k: v for k, v in TINY.items() if k != 'custom_text'})
+    assert theirs.text_decoder.text_projection.isnan().all()
+    model = coca.build_coca(TINY if config == 'vit' else packaged.config)
+    assert all(v.isfinite().all() for v in model.state_dict().values())
+
+def test_name_without_weights(monkeypatch):
+    "A name of open_clip alone gives its architecture at random, the same for the same seed"
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'coca_tiny-test', TINY)
+    a, b = (coca.start('coca_tiny-test', seed=s) for s in (1, 2))
+    assert coca.is_coca(a.model) and a.preprocess.size == 32 and a.card['weights'] == 'none: drawn at random'
+    assert not torch.equal(a.model.text_decoder.text_projection, b.model.text_decoder.text_projection)
+    assert len(coca.captions(a, [np.zeros((40, 30), np.uint8)], longest=5)) == 1
+
+# --- words
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='#['), max_size=60))
+def test_words_come_back(packaged_words, text):
+    text = ' '.join(text.split()).lower(); ids = packaged_words.tokenizer(text).input_ids
+    assert packaged_words.tokenizer.decode(ids, skip_special_tokens=True) == text
+
+@pytest.fixture(scope='module')
+def packaged_words(packaged): return packaged.tokenizer
+
+def test_marks_and_padding(packaged):
+    for s in (packaged, vit()):
+        start, end, pad = coca.marks(s.tokenizer); tokens = coca.told_tokens(s, ['two ships', '', 'one ship at the pier'])
+        assert (tokens[:, 0] == start).all() and ((tokens == end).sum(1) == 1).all() and s.model.pad_id == pad
+        assert coca.as_text(s.tokenizer, tokens[1]) == '' and coca.as_text(s.tokenizer, tokens[0]) == 'Two ships'
+        assert tokens.shape[1] == (24 if s is not packaged else int((tokens != pad).sum(1).max()))
+        long = coca.told_tokens(s, ['ship '*400]); assert long.shape[1] == s.model.context_length and long[0, -1] == end
+
+def test_padding_changes_nothing(packaged, pairs):
+    "Alone or beside a long caption: the same vector, the same guesses"
+    x = starts.normalise(pairs['sar'].pixels[:1], packaged.preprocess)
+    alone, beside = (coca.told_tokens(packaged, t)[:1] for t in (['two ships'], ['two ships', 'a '*50]))
+    with torch.no_grad(): a, b = (packaged.model(x, t, output_labels=False) for t in (alone, beside))
+    torch.testing.assert_close(a['text_features'], b['text_features'], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(a['logits'], b['logits'][:, :alone.shape[1]], atol=1e-4, rtol=1e-4)
+
+# --- writing
+
+def test_greedy_is_the_plainest_loop():
+    s = vit(); mark = coca.marks(s.tokenizer); x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    ids = torch.full((4, 1), mark[0])
+    with torch.no_grad():
+        for step in range(10):
+            logits = s.model(x, ids, output_labels=False)['logits'][:, -1]
+            logits[:, [mark[0], mark[2], mark[1]] if not step else [mark[0], mark[2]]] = -torch.inf
+            ids = torch.cat([ids, logits.argmax(-1, keepdim=True)], 1)
+    wrote = coca.generate(s.model, x, mark, longest=11)
+    assert torch.equal(wrote, ids[:, 1:]) and len({tuple(o) for o in wrote.tolist()}) > 1       # and they differ
+
+def test_wide_beam_finds_the_best():
+    "With a beam as wide as all beginnings, what comes out is the best of all captions of up to three tokens"
+    small = {k: dict(v, vocab_size=7, context_length=4) if k != 'vision_cfg' else v for k, v in TINY.items() if k not in ('embed_dim', 'custom_text')}
+    model = coca.build_coca({**small, 'embed_dim': 32}, seed=5)
+    with torch.no_grad():
+        for p in model.parameters(): p += .3*torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    start, end, pad = 5, 6, 0; x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2)); best = {}
+    def grow(ids, total):
+        if len(ids) > 1 and (ids[-1] == end or len(ids) == 4): best[tuple(ids[1:])] = total/(len(ids) - 1); return
+        with torch.no_grad(): logits = model(x, torch.tensor([ids]), output_labels=False)['logits'][0, -1]
+        logits[[start, pad] + [end]*(len(ids) == 1)] = -torch.inf
+        for token, v in enumerate(logits.log_softmax(-1).tolist()):
+            if np.isfinite(v): grow(ids + [token], total + v)
+    grow([start], 0.)
+    wrote = [int(t) for t in coca.generate(model, x, (start, end, pad), beams=7)[0]]
+    wide = tuple(wrote[:wrote.index(end) + 1] if end in wrote else wrote)
+    assert len(best) > 50 and best[wide] >= sorted(best.values())[-3]
+    greedy = tuple(t for t in coca.generate(model, x, (start, end, pad))[0].tolist() if t != pad)
+    assert best[wide] >= best[greedy]
+
+@pytest.mark.parametrize('how', HOW, ids=['greedy', 'beams', 'sampled'])
+def test_batch_equals_one_by_one(trained, pairs, how):
+    s, pixels = trained[0], pairs['sar'].pixels[:7]
+    together = coca.captions(s, pixels, batch=7, **how)
+    assert together == coca.captions(s, pixels, batch=3, **how) == [coca.captions(s, p[None], **how)[0] for p in pixels]
+    assert all(together)
+
+def test_sampling_is_seeded(trained, pairs):
+    def wrote(seed, **how): return coca.captions(trained[0], pairs['sar'].pixels[:4], seed=seed, **{'temperature': 5., 'longest': 12} | how)
+    assert wrote(1) == wrote(1) != wrote(2)
+    assert wrote(1, top_p=1e-6, longest=None) == coca.captions(trained[0], pairs['sar'].pixels[:4])       # only the likeliest is left
+
+def test_limits_and_refusals(packaged, pairs):
+    pixels = pairs['sar'].pixels[:2]; x, s = starts.normalise(pixels, packaged.preprocess), vit()
+    for model, mark in ((s.model, coca.marks(s.tokenizer)), (packaged.model, coca.marks(packaged.tokenizer))):
+        for longest, want in ((2, 1), (9, 8), (10**6, 23), (None, 23))[:4 if model is s.model else 2]:
+            ids = coca.generate(model, x, mark, longest=longest); assert ids.shape[1] <= want
+            assert not (ids == mark[0]).any() and (ids[:, 0] != mark[1]).all()
+    for bad in (dict(beams=0), dict(beams=2, temperature=1.)):
+        with pytest.raises(ValueError, match='one beam'): coca.generate(packaged.model, x, mark, **bad)
+    with pytest.raises(ValueError, match='2 pictures need as many seeds'): coca.generate(packaged.model, x, mark, temperature=1.)
+    with pytest.raises(BadInput, match='is no CoCa'): coca.captions(starts.start('packaged', size=32), pixels)
+    assert coca.captions(packaged, []) == []
+
+def test_a_captioner_serves_the_pairing_route(trained, tmp_path, pairs):
+    from PIL import Image
+    for i in range(2): Image.fromarray(pairs['sar'].pixels[i, 0].numpy()).save(tmp_path/f'{i}.png')
+    write = coca.captioner(trained[0]); assert [write(tmp_path/f'{i}.png') for i in range(2)] == coca.captions(trained[0], pairs['sar'].pixels[:2])
+
+# --- training, by the one loop
+
+def test_captions_differ_after_a_short_training(trained, pairs):
+    s, history = trained
+    assert coca.captions(s, pairs['sar'].pixels[:8]) == list(SAID)*2
+    assert coca.captions(s, drawn(4, seed=9).pixels) == list(SAID)                # pictures it never saw
+    assert history[-1]['caption_loss'] < .1 < 3 < history[0]['caption_loss'] < history[0]['loss']
+
+def test_statistics_stay_and_the_right_parts_move(pairs):
+    s = begin(); before = {k: v.clone() for k, v in s.model.state_dict().items()}
+    train.train(s, stages(2, 2), pairs)
+    moved = {k for k, v in s.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert not [k for k in moved if 'running_' in k or 'num_batches' in k or 'trunk.conv_stem' in k or 'trunk.blocks.4' in k]
+    assert {'text.token_embedding.weight', 'text_decoder.text_projection', 'visual.head.mix.weight', 'logit_scale'} < moved
+    assert any(k.startswith('visual.trunk.blocks.6') for k in moved) and not s.model.training
+
+def test_equal_seeds_equal_weights(pairs):
+    def weights(seed, **how): return train.train(begin(), [replace(o, **how) for o in stages(2, 2)], pairs, seed=seed)[0].model.state_dict()
+    a, b, c, d = weights(1), weights(1), weights(2), weights(1, caption_weight=0.)
+    assert all(torch.equal(a[k], b[k]) for k in a) and not torch.equal(a['text_decoder.text_projection'], c['text_decoder.text_projection'])
+    assert torch.equal(d['text_decoder.resblocks.0.attn.in_proj_bias'], begin().model.text_decoder.resblocks[0].attn.in_proj_bias)
+
+def test_resume_equals_uninterrupted(pairs, tmp_path, monkeypatch):
+    "Cut in the middle of the second stage: the same weights and history as if nothing had happened"
+    whole, history = train.train(begin(), stages(2, 3), pairs, tmp_path/'whole', seed=1)
+    real, calls = train._check_finite, []
+    def power_cut(*a): calls.append(a); real(*a); assert len(calls) < 4, 'power cut'
+    with monkeypatch.context() as m:
+        m.setattr(train, '_check_finite', power_cut)
+        with pytest.raises(AssertionError, match='power cut'): train.train(begin(), stages(2, 3), pairs, tmp_path/'cut', seed=1)
+    resumed, again = train.train(begin(), stages(2, 3), pairs, tmp_path/'cut', seed=1)
+    assert again == history and 'caption_loss' in again[0]
+    for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values()): assert torch.equal(a, b), k
+    with pytest.raises(ValueError, match='another run'):
+        train.train(begin(), [replace(o, caption_weight=2.) for o in stages(2, 3)], pairs, tmp_path/'cut', seed=1)
+
+def test_nan_stops(pairs):
+    s = begin()
+    with torch.no_grad(): s.model.text_decoder.text_projection[0, 0] = torch.nan
+    with pytest.raises(FloatingPointError, match="nan at step 0 of stage 'sar'.*lr"): train.train(s, stages(0, 2), pairs)
+
+def test_an_empty_caption_is_no_nan(pairs):
+    empty = replace(pairs['sar'], captions=((Caption(''),),)*16)
+    history = train.train(begin(), stages(0, 2), {'sar': empty})[1]; assert np.isfinite([h['loss'] for h in history]).all()
+
+def test_open_clips_coca_trains_in_the_same_loop(pairs):
+    s = vit(); _, history = train.train(s, [replace(stages(0, 12)[0], frozen_blocks=0, trainable='all')], {'sar': pairs['sar']})
+    assert history[-1]['caption_loss'] < .8*history[0]['caption_loss'] and len(coca.captions(s, pairs['sar'].pixels[:2])) == 2
+
+def test_retrieval_takes_it_too(trained, pairs):
+    s = trained[0]; rows = clip.embed_texts(s.model, s.tokenizer, SAID)
+    with torch.no_grad(): want = s.model.encode_text(s.tokenizer(list(SAID)), normalize=True).numpy()
+    np.testing.assert_allclose(rows, want, atol=1e-5)
+    assert train.retrieve(s, pairs['sar'])['group-positive (strings)'].mean_recall > 90
+
+# --- checkpoints
+
+@pytest.mark.parametrize('kind', ['vit', 'packaged'])
+def test_checkpoint_moves(kind, packaged, pairs, tmp_path):
+    s = vit() if kind == 'vit' else packaged
+    starts.save_checkpoint(tmp_path/'here', s); os.replace(tmp_path/'here', tmp_path/'there')
+    back = coca.start(tmp_path/'there'); assert back.config == s.config and back.preprocess == s.preprocess
+    assert coca.captions(back, pairs['sar'].pixels[:2], longest=8) == coca.captions(s, pairs['sar'].pixels[:2], longest=8)
+    said = (tmp_path/'there'/'README.md').read_text(); assert 'SAR-RS-CoCa' in said and 'sartext.models.coca import' in said
+    assert ("sartext's own" in said) == (kind == 'packaged') == ('open_clip alone cannot read it' in said)
+    places = [str(p).encode() for p in (tmp_path, Path.home(), starts.cache_folder()) if len(str(p)) > 6]
+    assert not [f.name for f in (tmp_path/'there').rglob('*') if f.is_file() and any(p in f.read_bytes() for p in places)]
+
+def test_open_clip_loads_the_vit_one(pairs, tmp_path):
+    s = vit(); starts.save_checkpoint(tmp_path/'m', s)
+    theirs = open_clip.create_model_from_pretrained(f'local-dir:{tmp_path/"m"}', return_transform=False).eval()
+    x, tokens = starts.normalise(pairs['sar'].pixels[:3], s.preprocess), s.tokenizer(list(SAID[:3]))
+    with torch.no_grad(): a, b = theirs(x, tokens), s.model(x, tokens)
+    assert isinstance(theirs, open_clip.CoCa)
+    for k in a: torch.testing.assert_close(a[k], b[k], atol=1e-5, rtol=1e-4)
