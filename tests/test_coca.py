@@ -161,6 +161,17 @@ def test_a_captioner_serves_the_pairing_route(trained, tmp_path, pairs):
     for i in range(2): Image.fromarray(pairs['sar'].pixels[i, 0].numpy()).save(tmp_path/f'{i}.png')
     write = coca.captioner(trained[0]); assert [write(tmp_path/f'{i}.png') for i in range(2)] == coca.captions(trained[0], pairs['sar'].pixels[:2])
 
+def test_command_writes_what_evaluation_reads(trained, tmp_path, pairs):
+    from PIL import Image
+    from conftest import sartext
+    from sartext.evaluate.captioning import read_pairs
+    starts.save_checkpoint(tmp_path/'model', trained[0])
+    for i in range(2): Image.fromarray(pairs['sar'].pixels[i, 0].numpy()).save(tmp_path/f'{i}.png')
+    run = sartext('caption', 'model', '0.png', '1.png', '--out', 'said.jsonl', cwd=tmp_path); assert run.returncode == 0, run.stderr
+    (tmp_path/'true.csv').write_text('image,caption\n' + ''.join(f'{i}.png,{SAID[i]}\n' for i in range(2)))
+    assert read_pairs(tmp_path/'said.jsonl', tmp_path/'true.csv')[0] == {f'{i}.png': SAID[i] for i in range(2)}
+    refused = sartext('caption', 'model', 'none.png', cwd=tmp_path); assert refused.returncode == 1 and 'none.png' in refused.stderr
+
 # --- training, by the one loop
 
 def test_captions_differ_after_a_short_training(trained, pairs):
@@ -225,7 +236,7 @@ def test_checkpoint_moves(kind, packaged, pairs, tmp_path):
     back = coca.start(tmp_path/'there'); assert back.config == s.config and back.preprocess == s.preprocess
     assert coca.captions(back, pairs['sar'].pixels[:2], longest=8) == coca.captions(s, pairs['sar'].pixels[:2], longest=8)
     said = (tmp_path/'there'/'README.md').read_text(); assert 'SAR-RS-CoCa' in said and 'sartext.models.coca import' in said
-    assert ("sartext's own" in said) == (kind == 'packaged') == ('open_clip alone cannot read it' in said)
+    assert ("sartext's own" in said.split('Facts')[0]) == (kind == 'packaged') == ('open_clip alone cannot read it' in said)
     places = [str(p).encode() for p in (tmp_path, Path.home(), starts.cache_folder()) if len(str(p)) > 6]
     assert not [f.name for f in (tmp_path/'there').rglob('*') if f.is_file() and any(p in f.read_bytes() for p in places)]
 

@@ -72,7 +72,7 @@ def any_length_tower(embed_dim: int, **text):
             return x, mask[:text.shape[1], :text.shape[1]]
     return AnyLength(output_dim=embed_dim, pool_type='eos', output_tokens=True, **text)
 
-# %% ../../nbs/32_coca.ipynb #fe11386c
+# %% ../../nbs/32_coca.ipynb #1a7460f0
 def build_coca(
     config: dict,                       # open_clip's form: embed_dim, vision_cfg, text_cfg, multimodal_cfg
     text_folder: Path | None = None,    # for `load_checkpoint`; not used
@@ -94,10 +94,10 @@ def build_coca(
         both = cfg['multimodal_cfg']
         if ours:
             model.visual = feature_map_tower(cfg['embed_dim'], both['width'], both['heads'], **seen)
-            model.text = any_length_tower(cfg['embed_dim'], **{k: v for k, v in text.items() if k != 'hf_tokenizer_name'})
+            model.text = any_length_tower(cfg['embed_dim'], **{k: v for k, v in text.items() if 'hf_' not in k})
     return model.to(memory_format=torch.channels_last).eval()
 
-# %% ../../nbs/32_coca.ipynb #8e2a81fc
+# %% ../../nbs/32_coca.ipynb #d5cf331b
 MARKS = ('[PAD]', '[UNK]', '[START]', '[END]')
 TABLES = ('categories.csv', 'reading.txt')      # what the narrator names and what the checker reads
 
@@ -109,7 +109,8 @@ def word_list(minilm: Path, most: int = 1000) -> list[str]:
     endings = [w for w in known if re.fullmatch('##[a-z]{2,3}', w)][:100]
     characters = [chr(i) for i in range(33, 127) if not chr(i).isupper()]
     pieces = ['▁', *(f'{how}{c}' for how in ('', '▁', '##') for c in characters), *endings]
-    return [*dict.fromkeys([*MARKS, *pieces, *(f'▁{w}' for w in [*common, *ours]), *(w for w in common if w in ours)])]   # upper-left
+    joined = [w for w in common if w in ours]       # upper-left: no blank before it
+    return [*dict.fromkeys([*MARKS, *pieces, *(f'▁{w}' for w in [*common, *ours]), *joined])]
 
 def word_tokenizer(cache: str | Path | None = None, context_length: int = 160):
     "open_clip's wrapper of a tokenizer with `word_list`; its files stay in the cache"
@@ -263,7 +264,7 @@ def generate(
             if done.all(): break
     return told[:, 0, 1:]
 
-# %% ../../nbs/32_coca.ipynb #ae19cb2b
+# %% ../../nbs/32_coca.ipynb #4e01f09f
 def captions(
     start: Start,                   # with a CoCa
     images: Iterable | object,      # pictures as for `to_pixels`, or its uint8 tensor (N, 3, size, size)
@@ -283,8 +284,8 @@ def captions(
             some = pixels[i:i + batch]
             if how.get('temperature'):
                 how['seeds'] = [seed_for(seed, hashlib.sha256(p.contiguous().numpy()).hexdigest()) for p in some]
-            ids = generate(model, normalise(some, start.preprocess).to(model.logit_scale.device), marks(start.tokenizer), **how)
-            said += [as_text(start.tokenizer, o) for o in ids]
+            seen = normalise(some, start.preprocess).to(model.logit_scale.device)
+            said += [as_text(start.tokenizer, o) for o in generate(model, seen, marks(start.tokenizer), **how)]
     finally: model.train(training)
     return said
 
