@@ -1,5 +1,5 @@
 "The model that writes: sound from scratch, the same alone and in company, trained by the one loop, loaded by open_clip"
-import os, subprocess
+import json, os
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -161,16 +161,20 @@ def test_a_captioner_serves_the_pairing_route(trained, tmp_path, pairs):
     for i in range(2): Image.fromarray(pairs['sar'].pixels[i, 0].numpy()).save(tmp_path/f'{i}.png')
     write = coca.captioner(trained[0]); assert [write(tmp_path/f'{i}.png') for i in range(2)] == coca.captions(trained[0], pairs['sar'].pixels[:2])
 
-def test_command_writes_what_evaluation_reads(trained, tmp_path, pairs):
+def test_command_writes_what_evaluation_reads(trained, tmp_path, pairs, monkeypatch):
     from PIL import Image
-    from conftest import sartext
+    from typer.testing import CliRunner
+    from sartext.cli import app
     from sartext.evaluate.captioning import read_pairs
     starts.save_checkpoint(tmp_path/'model', trained[0])
     for i in range(2): Image.fromarray(pairs['sar'].pixels[i, 0].numpy()).save(tmp_path/f'{i}.png')
-    run = sartext('caption', 'model', '0.png', '1.png', '--out', 'said.jsonl', cwd=tmp_path); assert run.returncode == 0, run.stderr
+    monkeypatch.chdir(tmp_path); run = CliRunner().invoke(app, ['caption', 'model', '0.png', '1.png', '--out', 'said.jsonl'])
+    assert run.exit_code == 0, run.output
     (tmp_path/'true.csv').write_text('image,caption\n' + ''.join(f'{i}.png,{SAID[i]}\n' for i in range(2)))
     assert read_pairs(tmp_path/'said.jsonl', tmp_path/'true.csv')[0] == {f'{i}.png': SAID[i] for i in range(2)}
-    refused = sartext('caption', 'model', 'none.png', cwd=tmp_path); assert refused.returncode == 1 and 'none.png' in refused.stderr
+    printed = CliRunner().invoke(app, ['caption', 'model', '0.png']); assert json.loads(printed.stdout) == {'image': '0.png', 'caption': SAID[0]}
+    refused = CliRunner().invoke(app, ['caption', 'model', 'none.png'])
+    assert isinstance(refused.exception, BadInput) and 'none.png' in str(refused.exception)
 
 # --- training, by the one loop
 
