@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
-           'evaluate', 'COLLECT', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks',
-           'export_data', 'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval',
+           'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
+           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption',
            'answers', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
-# %% ../nbs/62_cli.ipynb #40224eba
-import csv, gc, json, os, re, sys
+# %% ../nbs/62_cli.ipynb #fc976798
+import csv, json, os, re, sys
 from collections import Counter
 from dataclasses import asdict, replace
 from enum import Enum
@@ -62,7 +62,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #6d9dd89e
+# %% ../nbs/62_cli.ipynb #ad41566e
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -83,11 +83,8 @@ _OS = {FileNotFoundError: 'there is no such file or folder; correct the path',
        IsADirectoryError: 'is a folder; give a file', NotADirectoryError: 'lies below a file; give another path',
        PermissionError: 'may not be used; change its rights or give another path'}
 
-COLLECT = 50_000, 20, 50        # records hold no cycles: looking for them as often as Python does costs a tenth
-
 def main() -> None:
     "The command `sartext`: 0 done, 1 refused input or out of memory, 2 wrong use"
-    gc.set_threshold(*COLLECT)
     if not (sys.stderr and sys.stderr.isatty()): os.environ.setdefault('TQDM_DISABLE', '1')
     try: app()
     except (BadInput, StepFailed, FloatingPointError) as e: said = _in_options(str(e))
@@ -592,12 +589,13 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #b2930066
+# %% ../nbs/62_cli.ipynb #f148941f
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
     out: Annotated[Path, typer.Option(help='Folder for the checkpoints.')],
-    start: Annotated[str, typer.Option(help='packaged, random, an open_clip name or a checkpoint.')] = 'packaged',
+    start: Annotated[str, typer.Option(
+        help='packaged, packaged-coca, random, an open_clip name or a checkpoint.')] = 'packaged',
     stages: Annotated[str, typer.Option(help='Stages in order, by commas: optical, sar, mixed.')] = 'optical,sar',
     seed: Seed = 0,
     epochs: Annotated[str, typer.Option(help='Epochs of each stage, by commas; default: 3 optical, 6 SAR.')] = '',
@@ -625,6 +623,28 @@ def retrieval(
     "Retrieval both ways, beside chance and the ceiling the captions allow."
     from sartext.train import evaluate_dir
     evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
+
+# %% ../nbs/62_cli.ipynb #a3dd67f0
+@app.command()
+def caption(
+    model: Annotated[Path, typer.Argument(help='Folder of train, or a checkpoint folder, of a CoCa.')],
+    images: Annotated[list[Path], typer.Argument(help='Images: PNG, JPEG, TIFF, BMP or WebP.')],
+    out: Annotated[Path | None, typer.Option(help='JSON lines of image and caption; default: printed.')] = None,
+    beams: Annotated[int, typer.Option(help='Beginnings kept side by side; 1: greedy.', min=1)] = 1,
+    temperature: Annotated[float, typer.Option(help='Above 0: words are drawn by lot.', min=0)] = 0.,
+    top_p: Annotated[float, typer.Option(help='By lot from the likeliest that make up this share.', min=0)] = 1.,
+    seed: Seed = 0,
+):
+    "Write a caption of each image with a trained CoCa."
+    if beams > 1 and temperature: raise typer.BadParameter('needs one beam', param_hint='--temperature')
+    from sartext.models.coca import captions, start
+    from sartext.train import last_checkpoint
+    said = captions(start(last_checkpoint(model)), images, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
+    lines = [json.dumps(dict(image=i.as_posix(), caption=t), ensure_ascii=False) for i, t in zip(images, said)]
+    if out is None: print(*lines, sep='\n')
+    else:
+        with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
+        print(f'captions: {out}')
 
 # %% ../nbs/62_cli.ipynb #e1b07e38
 @evaluate.command()
