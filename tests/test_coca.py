@@ -229,7 +229,23 @@ def test_retrieval_takes_it_too(trained, pairs):
     s = trained[0]; rows = clip.embed_texts(s.model, s.tokenizer, SAID)
     with torch.no_grad(): want = s.model.encode_text(s.tokenizer(list(SAID)), normalize=True).numpy()
     np.testing.assert_allclose(rows, want, atol=1e-5)
+    with torch.no_grad():       # nor is it scaled to length 1 on the way
+        parts = clip.project_text(s.model, clip.text_tower_output(s.model, s.tokenizer, SAID))
+        torch.testing.assert_close(parts, s.model.encode_text(s.tokenizer(list(SAID)), normalize=False), atol=1e-5, rtol=1e-4)
     assert train.retrieve(s, pairs['sar'])['group-positive (strings)'].mean_recall > 90
+
+def test_from_folder_to_folder(tmp_path):
+    "What `sartext train --start packaged-coca` calls: optical, then SAR, on a built data set"
+    from sartext.dataset.build import build
+    from sartext.narrate.annotation import narrate_all
+    from sartext.records import read_records, write_records
+    from sartext.simulate import write_world
+    begin(); drawn_at = write_world(tmp_path/'world', 24, seed=3, size=64)
+    write_records(narrate_all(read_records(drawn_at)), tmp_path/'records.jsonl')
+    build(tmp_path/'records.jsonl', tmp_path/'data', images=drawn_at.parent)
+    last = train.train_dir(tmp_path/'data', 'packaged-coca', out=tmp_path/'run', epochs='.5,.5', batch_size=8, image_size=32)
+    s = coca.start(last); assert coca.is_coca(s.model) and s.preprocess.size == 32 and [o['name'] for o in s.card['stages']] == ['optical', 'sar']
+    sheets = train.evaluate_dir(tmp_path/'data', tmp_path/'run', split='train'); assert sheets[0].model == 'packaged-coca → optical → sar'
 
 # --- checkpoints
 

@@ -378,7 +378,7 @@ def _packaged(name: str, seed: int, size: int, mode: str, cache) -> Start:
     tokenizer = HFTokenizer(str(folder), context_length=config['text_cfg']['context_length'])
     return Start(name, model, tokenizer, Preprocess(size, mode=mode), config, card)
 
-# %% ../../nbs/30_starts.ipynb #28991204
+# %% ../../nbs/30_starts.ipynb #3745044e
 def _text_files(start: Start, folder: Path) -> None:
     "The tokenizer's files at the top, the text tower's config under its name; nothing that says where they came from"
     if not hasattr(start.tokenizer, 'save_pretrained'): return      # open_clip's own needs no files
@@ -396,8 +396,8 @@ def _readme(start: Start) -> str:
     "The model card"
     p = start.preprocess; kept = 'shapes (borders added)' if p.mode == 'letterbox' else 'positions (aspect changed)'
     kind, module = ('CoCa', 'coca') if 'multimodal_cfg' in start.config else ('CLIP', 'starts')
-    alone = """With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder. From
-elsewhere a text tower from the Hugging Face hub is looked up there under its name."""
+    alone = """With open_clip alone: `open_clip.create_model_from_pretrained('local-dir:.')`, run inside this folder.
+From elsewhere a text tower from the Hugging Face hub is looked up there under its name."""
     if kind == 'CoCa' and 'timm_model_name' in start.config['vision_cfg']:
         alone = """open_clip alone cannot read it: its timm towers give a CoCa no tokens, so the image tower is
 sartext's own."""
