@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
-           'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
-           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption',
-           'answers', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
+           'evaluate', 'COLLECT', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks',
+           'export_data', 'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval',
+           'caption', 'answers', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
-# %% ../nbs/62_cli.ipynb #fc976798
-import csv, json, os, re, sys
+# %% ../nbs/62_cli.ipynb #40224eba
+import csv, gc, json, os, re, sys
 from collections import Counter
 from dataclasses import asdict, replace
 from enum import Enum
@@ -62,7 +62,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #ad41566e
+# %% ../nbs/62_cli.ipynb #6d9dd89e
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -83,8 +83,11 @@ _OS = {FileNotFoundError: 'there is no such file or folder; correct the path',
        IsADirectoryError: 'is a folder; give a file', NotADirectoryError: 'lies below a file; give another path',
        PermissionError: 'may not be used; change its rights or give another path'}
 
+COLLECT = 50_000, 20, 50        # records hold no cycles: looking for them as often as Python does costs a tenth
+
 def main() -> None:
     "The command `sartext`: 0 done, 1 refused input or out of memory, 2 wrong use"
+    gc.set_threshold(*COLLECT)
     if not (sys.stderr and sys.stderr.isatty()): os.environ.setdefault('TQDM_DISABLE', '1')
     try: app()
     except (BadInput, StepFailed, FloatingPointError) as e: said = _in_options(str(e))
