@@ -98,6 +98,27 @@ def test_killed_while_sharding_with_two_workers(data):
     assert job.returncode == -signal.SIGKILL and not (top/'late/manifest.json').exists() and list((top/'late/webdataset').glob('*.tar'))
     assert b.build(top/'in/records.jsonl', top/'late', shard=10, workers=2) == manifest and contents(top/'late') == contents(top/'out')
 
+@pytest.mark.parametrize('change', ['none', 'damaged shard', 'damaged part', 'another filter', 'similarity'])
+def test_finished_shards_are_kept(data, tmp_path, monkeypatch, change):
+    top, records, _ = data
+    code = ('import os, signal, sys\nfrom sartext.dataset import build as b\nwrite, made = b.write_shard, []\n'
+            'def stop(samples, paths):\n if len(made) == 2: os.kill(os.getpid(), signal.SIGKILL)\n made.append(1); return write(samples, paths)\n'
+            'b.write_shard = stop\nb.build(sys.argv[1], sys.argv[2], shard=10)')
+    assert subprocess.run([sys.executable, '-c', code, top/'in/records.jsonl', tmp_path/'o'], stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    done = sorted(p.parent.name for p in (tmp_path/'o/.work').glob('*/note.json')); assert len(done) == 2
+    when = {p: p.stat().st_mtime_ns for n in done for p in (tmp_path/'o').glob(f'*/{n}.*')}; assert len(when) == 4
+    if change == 'damaged shard': (tmp_path/'o/webdataset'/f'{done[0]}.tar').write_bytes(b'half')
+    if change == 'damaged part': (tmp_path/'o/.work'/done[0]/'records.jsonl').write_text('')
+    filters = {'another filter': b.Filters(words=(3, 5)), 'similarity': b.Filters(similarity=lambda r, c: 1.)}.get(change, b.Filters())
+    made, pack = [], b._pack
+    monkeypatch.setattr(b, '_pack', lambda job, here: made.append(job['name']) or pack(job, here))
+    b.build(top/'in/records.jsonl', tmp_path/'o', shard=10, filters=filters)
+    again = {'none': [], 'damaged shard': done[:1], 'damaged part': done[:1]}.get(change, done)
+    assert [n for n in made if n in done] == again and len(made) > len(again)
+    assert {p for p in when if p.stat().st_mtime_ns == when[p]} == {p for p in when if p.name.split('.')[0] not in again}
+    b.build(top/'in/records.jsonl', tmp_path/'new', shard=10, filters=filters)
+    assert contents(tmp_path/'o') == contents(tmp_path/'new')                           # no notes, and the same bytes
+
 def test_no_leak_in_any_modality_and_copies_together(data):
     top, _, _ = data
     scenes = {(s, m): {r.scene for r, _ in b.load(top/'out', s, m)} for s in b.SPLITS for m in ('sar', 'optical')}
@@ -438,6 +459,40 @@ def test_an_image_is_decoded_once_and_its_bytes_are_hashed_once(tmp_path, monkey
     monkeypatch.setattr(Image, '_getdecoder', lambda *a: decoded.append(a[1]) or decoder(*a))
     made = b._make(b._job(Record('a', 'a.png', 64, 64), 'a', tmp_path, tmp_path/'out', None))
     assert hashed.count(data) == 1 and decoded == ['zip'] and made['prints']['a.png'][0] == made['files']['images/a.png'] == sha(data).hexdigest()
+
+def test_an_image_is_read_once_to_be_packed_and_a_shard_never_to_be_hashed(data, tmp_path, monkeypatch):
+    import builtins
+    top, _, manifest = data
+    read, hashed, opened, sha = [], [], builtins.open, b._sha
+    def counting(path, mode='r', *a, **k):
+        if mode == 'rb' and str(path).startswith(f'{tmp_path}/o/images/'): read.append(str(path))
+        return opened(path, mode, *a, **k)
+    monkeypatch.setattr(b, '_sha', lambda path: hashed.append(str(path)) or sha(path)); monkeypatch.setattr(b, 'open', counting, raising=False)
+    assert b.build(top/'in/records.jsonl', tmp_path/'o', shard=10) == manifest
+    assert len(read) == len(set(read)) == sum(name.startswith('images/') for name in manifest['files'])
+    assert hashed and not [p for p in hashed if p.endswith(('.tar', '.parquet'))]
+
+def test_one_set_of_processes_serves_the_whole_build(data, tmp_path, monkeypatch):
+    from sartext.dataset import splits
+    pools = []
+    class Pool(splits.ProcessPoolExecutor):
+        def __init__(self, *a, **k): pools.append(a); super().__init__(*a, **k)
+    monkeypatch.setattr(splits, 'ProcessPoolExecutor', Pool)
+    assert b.build(data[0]/'in/records.jsonl', tmp_path/'o', shard=10, workers=2) == data[2] and pools == [(2,)]
+
+def test_formats_asked_for_alone_are_written(data, tmp_path):
+    top, _, manifest = data
+    assert b.build(top/'in/records.jsonl', tmp_path/'o', shard=10) == manifest
+    for formats in (['csv'], ['parquet', 'webdataset'], []):
+        few = b.build(top/'in/records.jsonl', tmp_path/'o', shard=10, formats=formats)
+        assert {n.split('/')[0] for n in few['files'] if '/' in n} == {'images', 'figures', *formats} and b.verify(tmp_path/'o') == []
+        assert {p.name for p in (tmp_path/'o').iterdir()} == {n.split('/')[0] for n in few['files']} | {'manifest.json'}         # what was there goes
+        assert {n: s for n, s in few['files'].items() if n != 'README.md'}.items() <= manifest['files'].items() and few['parameters']['formats'] == sorted(formats)
+        assert [r.id for r, _ in b.load(tmp_path/'o', 'train')] == [r.id for r, _ in b.load(top/'out', 'train')]
+        for name, said in (('parquet', 'load_dataset'), ('webdataset', 'webdataset'), ('csv', 'csv/train.csv'), ('parquet', 'configs:')):
+            assert (said in (tmp_path/'o/README.md').read_text()) == (name in formats)
+    with pytest.raises(ValueError, match="'zip'"): b.build(top/'in/records.jsonl', tmp_path/'no', formats=['zip'])
+    assert not (tmp_path/'no').exists()
 
 def test_look_alikes_are_sought_once_a_build(data, tmp_path):
     from sartext.dataset.splits import _near

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['NEAR', 'SIDE', 'TURNED', 'MARK', 'KINDS', 'SPLITS', 'FRACTIONS', 'rgb_image', 'picture', 'perceptual_hash',
-           'Fingerprint', 'fingerprint', 'pictures_of', 'spread', 'reason', 'in_runs', 'fingerprints', 'turns',
+           'Fingerprint', 'fingerprint', 'pictures_of', 'crew', 'spread', 'reason', 'in_runs', 'fingerprints', 'turns',
            'near_pairs', 'Group', 'connected', 'Item', 'mark', 'categories_of', 'groups_of', 'duplicate_groups',
            'leakage', 'shared_texts', 'leak_table', 'draw_split', 'deal', 'assign_splits']
 
-# %% ../../nbs/20_splits.ipynb #9a7a06f9
-import hashlib, logging, math, os, pickle, struct, threading, time
+# %% ../../nbs/20_splits.ipynb #e1992b9b
+import gc, hashlib, logging, math, os, pickle, struct, threading, time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -109,27 +110,28 @@ def pictures_of(record: Record) -> dict[str, str]:
     return {record.image: record.modality} | {path: 'optical' if name == 'optical' else 'sar'
                                               for name, path in sorted(record.partners.items()) if path != record.image}
 
-# %% ../../nbs/20_splits.ipynb #5cc311fd
+# %% ../../nbs/20_splits.ipynb #4a47ee3d
 def _with_parent():
     "End this worker when its parent is gone, so that a killed job leaves nothing running"
+    gc.freeze()                             # what the parent has loaded is not searched for garbage again and again
     parent = os.getppid()
     def watch():
         while os.getppid() == parent: time.sleep(1)
         os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
-def _by_processes(f, jobs: Iterable, workers: int) -> Iterator:
-    "`map(f, jobs)` on processes; a few jobs ahead, so that neither jobs nor results pile up"
+def _by_processes(f, jobs: Iterable, pool: ProcessPoolExecutor, workers: int) -> Iterator:
+    "`map(f, jobs)` by a pool of processes; a few jobs ahead, so that neither jobs nor results pile up"
     waiting = deque()
-    with ProcessPoolExecutor(workers, initializer=_with_parent) as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(f, job))
-                if len(waiting) > 4*workers: yield waiting.popleft().result()
-            while waiting: yield waiting.popleft().result()
-        except BaseException: pool.shutdown(cancel_futures=True); raise
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(f, job))
+            if len(waiting) > 4*workers: yield waiting.popleft().result()
+        while waiting: yield waiting.popleft().result()
+    finally:
+        for left in waiting: left.cancel()
 
-# %% ../../nbs/20_splits.ipynb #bcf15333
+# %% ../../nbs/20_splits.ipynb #d0c47faf
 def _by_ray(f, jobs: Iterable, workers: int) -> Iterator:
     "`map(f, jobs)` by Ray Data, on the cluster that `RAY_ADDRESS` names, else on `workers` local processes"
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
@@ -151,12 +153,21 @@ def _by_ray(f, jobs: Iterable, workers: int) -> Iterator:
             lambda row: {'done': pickle.dumps(f(pickle.loads(row['job'])))})
         for row in done.iter_rows(): yield pickle.loads(row['done'])
 
-def spread(f, jobs: Iterable, workers: int = 1, desc: str = '', engine: str = 'local') -> Iterator:
-    "`map(f, jobs)` on `workers` processes or on Ray, in order, with a progress bar"
+@contextmanager
+def crew(workers: int = 1, engine: str = 'local') -> Iterator[Callable]:
+    "A `map` on `workers` processes, which stay from one call to the next, or on Ray"
+    if engine == 'ray': yield partial(_by_ray, workers=workers)
+    elif workers <= 1: yield map
+    else:
+        with ProcessPoolExecutor(workers, initializer=_with_parent) as pool:
+            yield partial(_by_processes, pool=pool, workers=workers)
+
+def spread(f, jobs: Iterable, workers: int = 1, desc: str = '', engine: str = 'local', by: Callable | None = None
+           ) -> Iterator:
+    "`map(f, jobs)` on `workers` processes or on Ray, or by a `crew` at hand, in order, with a progress bar"
     total = len(jobs) if isinstance(jobs, Sequence) else None
-    if engine == 'ray': done = _by_ray(f, jobs, workers)
-    else: done = map(f, jobs) if workers <= 1 or total == 1 else _by_processes(f, jobs, workers)
-    yield from progress(done, desc, total)
+    with nullcontext(by) if by else crew(1 if total == 1 else workers, engine) as by:
+        yield from progress(by(f, jobs), desc, total)
 
 # %% ../../nbs/20_splits.ipynb #10da0ae6
 def reason(e: Exception, path: Path) -> str:
@@ -215,14 +226,15 @@ def turns(raw: np.ndarray) -> Iterator[np.ndarray]:      # (n, 32) uint8, the by
                 view = b ^ ((y*odd[:, None] + x*odd) % 2)
                 yield np.ascontiguousarray(np.packbits(view.reshape(-1, 256)[:, _freq], axis=1))
 
-# %% ../../nbs/20_splits.ipynb #20c11552
+# %% ../../nbs/20_splits.ipynb #4416d8a3
 def _candidates(words: np.ndarray, others: np.ndarray, slack: int = 16, block: int = 1 << 21
                ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     "Index pairs i < j, in blocks: uint16 `words[i]` and `others[j]` are equal or differ in one of the `slack` low bits"
-    order = np.argsort(others, kind='stable'); ranked = others[order]
+    order = np.argsort(others, kind='stable'); begins = np.zeros((1 << 16) + 1, 'int64')
+    np.cumsum(np.bincount(others, minlength=1 << 16), out=begins[1:])       # of each word among the sorted
     for flip in (0, *(1 << k for k in range(slack))):
-        first = np.searchsorted(ranked, words ^ np.uint16(flip), 'left')
-        count = np.searchsorted(ranked, words ^ np.uint16(flip), 'right') - first
+        word = (words ^ np.uint16(flip)).astype('int64')
+        first = begins[word]; count = begins[word + 1] - first
         ends = np.cumsum(count); start = 0
         while start < len(words):                                   # as many rows as make a block
             done = ends[start - 1] if start else 0
