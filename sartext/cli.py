@@ -589,7 +589,7 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #b2930066
+# %% ../nbs/62_cli.ipynb #ce682474
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -614,14 +614,23 @@ def train(
 @evaluate.command()
 def retrieval(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
-    model: Annotated[str, typer.Option(help='Folder of train, a checkpoint folder, or the name of a start.')],
+    model: Annotated[str | None, typer.Option(
+        help='Folder of train, a checkpoint, a start, or a folder with a CLIP or SigLIP of transformers.')] = None,
+    predictions: Annotated[Path | None, typer.Option(
+        help='Instead of a model, its .npz: image_ids, texts, image_embeddings and text_embeddings, or scores.')] = None,
     split: Annotated[Split, typer.Option(help='Which part of the data set.')] = Split.test,
     modality: Annotated[Modality, typer.Option(help='Which images are searched.')] = Modality.sar,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: its own.')] = '',
+    on_error: Faults = OnError.stop,
 ):
     "Retrieval both ways, beside chance and the ceiling the captions allow."
+    if bool(model) == bool(predictions):
+        raise typer.BadParameter('give one of them', param_hint='--model, --predictions')
     from sartext.train import evaluate_dir
-    evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
+    problems = Problems(on_error.value)
+    evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
+    _tell(problems)
 
 # %% ../nbs/62_cli.ipynb #e1b07e38
 @evaluate.command()
@@ -648,7 +657,7 @@ def answers(
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #4936517b
+# %% ../nbs/62_cli.ipynb #e0da2c76
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -658,19 +667,28 @@ def captions(
     raw: Annotated[bool, typer.Option('--raw', help="Raw strings, no tokeniser, as SARLANG's script.")] = False,
     baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
     rounds: Annotated[int | None, typer.Option(help='Rounds of scoring people; 0: none.', min=0)] = None,
+    clipscore: Annotated[str | None, typer.Option(metavar='MODEL', help='CLIPScore by this model, as of evaluate '
+                         'retrieval; needs --images or --records.')] = None,
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: that of --records.')] = None,
     failures: Annotated[Path | None, typer.Option(help='HTML page of what is wrong; needs --records.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
 ):
-    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE and facts, beside dull baselines and people."
+    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE, CLIPScore and facts, beside dull baselines and people."
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
-    from sartext.records import read_records
+    from sartext.records import images_of, read_records
     if failures and not (records and references):
         raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
+    if clipscore and not (images or records):
+        raise typer.BadParameter('needs --images, the folder with the images', param_hint='--clipscore')
+    if images and not clipscore: raise typer.BadParameter('is for --clipscore', param_hint='--images')
     problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
+    if clipscore:
+        from sartext.train import encoder_of
+        how |= dict(encoder=encoder_of(clipscore), images=images or images_of(records))
     known = list(read_records(records)) if records else None
     scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
                                  seed=seed, **how)

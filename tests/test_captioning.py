@@ -255,6 +255,39 @@ def test_command(tmp_path):
     r = sartext(*args, '--on-error', 'skip', '--rounds', 0); assert r.returncode == 0 and '1 images left out' in r.stdout and 'skipped: ' in r.stderr
     r = sartext('setup-spice', env={'SARTEXT_CACHE': tmp_path/'none'}); assert r.returncode == 1 and 'nlp.stanford.edu' in r.stderr
 
+def test_clipscore_by_command(tmp_path, capsys):
+    "2.5·max(cos, 0) of Hessel et al., by hand from the model's own rows; the sheet names the model; images by COCO's name, by records, or not at all"
+    import torch
+    from PIL import Image
+    from sartext.models.encoders import Encoder
+    from sartext.models.starts import start, to_tensor
+    rng, said = np.random.default_rng(0), {'1': 'a ship at sea', '2': 'a flower garden', '3': 'a castle wall', '4': 'zebras'}
+    (tmp_path/'see it').mkdir(); (tmp_path/'empty').mkdir()
+    pixels = {i: rng.integers(0, 60*int(i), (40, 40)).astype('uint8') for i in said}
+    for i, a in pixels.items(): Image.fromarray(a).save(tmp_path/'see it'/f'{i}.png')
+    given = files(tmp_path, [*said.items()], [(i, t) for i, t in said.items()])
+    args = ['evaluate', 'captions', '--predictions', given[0], '--references', given[1], '--rounds', 0, '--raw']
+    r = sartext(*args, '--clipscore', 'packaged', '--images', 'see it', '--out', 'scores.json', cwd=tmp_path); assert r.returncode == 0, r.stderr
+    sheet, = read_sheets(tmp_path/'scores.json'); s = start('packaged')
+    with torch.inference_mode():
+        see = s.model.encode_image(to_tensor(pixels.values(), s.preprocess), normalize=True)
+        hear = s.model.encode_text(s.tokenizer([*said.values()]), normalize=True)
+    cosines = (see @ hear.T).numpy(); own = 250*np.maximum(np.diag(cosines), 0).mean()
+    assert cosines.min() < 0 and sheet.scores['CLIPScore'].value == pytest.approx(own, abs=1e-2)
+    moved = captioning.dull({i: (t,) for i, t in said.items()}, predictions=said)['shuffled']
+    shuffled = 250*np.mean([max(cosines[int(i) - 1, [*said.values()].index(t)], 0) for i, t in moved.items()])
+    assert sheet.baselines['shuffled']['CLIPScore'].value == pytest.approx(shuffled, abs=1e-2) and abs(shuffled - own) > .1
+    assert re.search(r'CLIPScore by packaged \([0-9a-f]{8}\)', sheet.protocol) and 'CLIPScore by packaged' in r.stdout
+    for more, says in ((['--clipscore', 'packaged'], 'needs --images'), (['--images', 'see it'], 'is for --clipscore')):
+        r = sartext(*args, *more, cwd=tmp_path); assert r.returncode == 2 and says in r.stderr, r.stderr
+    looked = []
+    drawn = Encoder('drawn', 'abc', lambda given: np.stack([looked.append(im.mean()) or [im.mean(), 60] for im in given]), lambda t: np.array([[len(x), 60] for x in t]))
+    known = [Record(i, f'see it/{i}.png', 40, 40) for i in said]
+    found = evaluate_file(*given, records=known, encoder=drawn, images=tmp_path, metrics=['BLEU-1'])[0]
+    assert 'CLIPScore by drawn (abc)' in capsys.readouterr().out and len(looked) == 4 and all('CLIPScore' in o.metrics for o in found.values())
+    for where, says in (('nowhere', 'nowhere: is no folder'), ('empty', 'image 1: is not below this folder')):
+        with pytest.raises(BadInput, match=says): evaluate_file(*given, encoder=drawn, images=tmp_path/where)
+
 def test_records_of_other_images(tmp_path):
     given = files(tmp_path, [('1.png', 'a ship'), ('2.png', 'a pier')])
     record = Record('1', '1.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',))
