@@ -7,7 +7,7 @@ __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine'
            'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
            'evaluate', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
            'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'answers',
-           'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
+           'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #fc976798
 import csv, json, os, re, sys
@@ -62,7 +62,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #ad41566e
+# %% ../nbs/62_cli.ipynb #4f6fe4a4
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -74,7 +74,7 @@ def _of(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
 
 def _in_options(text: str) -> str:
     "`text`, written for Python, with the options of the command: on_error='skip' → --on-error skip"
-    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings)="
+    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings|questions)="
               r"(?:'([^' ]+)'|(…|\(\)|[\w.]+))")
     text = re.sub(option, lambda m: f"--{m[1].replace('_', '-')} {m[2] or m[3]}", text)
     return text.replace('force=True', '--force').replace('--pictures ()', '--pictures none')
@@ -330,7 +330,17 @@ def rewrite(
     print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
     if llm: print(tally)
 
-# %% ../nbs/62_cli.ipynb #db486fe0
+# %% ../nbs/62_cli.ipynb #4fbf648a
+def _mask_facts(records: Path, problems: Problems):
+    "Record → what its mask adds, read once; masks lie where the images of the file lie"
+    from sartext.narrate.segmentation import facts_of
+    from sartext.records import images_of
+    root, kept = images_of(records), {}
+    def facts(record):
+        if record.mask and record.id not in kept: kept[record.id] = facts_of(record, root, problems)
+        return kept.get(record.id, ())
+    return facts
+
 @app.command()
 def check(
     records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with annotation.')],
@@ -340,14 +350,11 @@ def check(
 ):
     "Precision, recall and F1 of captions by kind of fact."
     from sartext.narrate.checking import check_file
-    from sartext.narrate.segmentation import facts_of
-    from sartext.records import images_of, read_records
+    from sartext.records import read_records
     problems, name = Problems(on_error.value), records.with_name(f'{records.stem}.unsupported.jsonl')
     before = [] if out else [p for p in name.parent.glob('*.jsonl') if p.name.startswith(name.stem)]
     out = out or _free(name)
-    root = images_of(records)
-    def facts(record): return facts_of(record, root, problems) if record.mask and root else ()
-    score = check_file(read_records(records), captions, out, facts, problems)
+    score = check_file(read_records(records), captions, out, _mask_facts(records, problems), problems)
     _tell(problems)
     if not score.captions:
         why = f'holds no caption of {records.name}, so there is nothing to check'
@@ -632,7 +639,7 @@ def retrieval(
     evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
     _tell(problems)
 
-# %% ../nbs/62_cli.ipynb #e1b07e38
+# %% ../nbs/62_cli.ipynb #3bd3ebdc
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -642,22 +649,44 @@ def answers(
     split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
+    answered: Annotated[bool, typer.Option('--answered', help="Only what is answered counts: a person's 30.")] = False,
     on_error: Faults = OnError.stop,
 ):
     "Answers to questions, scored exactly, beside blind baselines and the published rule."
     from sartext.evaluate.answering import evaluate_answers
     from sartext.evaluate.scores import answer_sheet, write_sheets
     problems = Problems(on_error.value)
-    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems)
+    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems, answered)
     _tell(problems)
     if not out: return
     sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
                          made={'sartext': __version__})
     print(f'scores: {write_sheets([sheet], out)}')
 
+@evaluate.command('curve')
+def answers_curve(
+    points: Annotated[Path, typer.Option(help='Table with who, level, predictions (a file; level empty: at all).')],
+    questions: Annotated[Path, typer.Option(help='Records or texts with the questions.')],
+    train: Annotated[Path | None, typer.Option(help='Training questions for the baselines; default: halves.')] = None,
+    split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
+    what: Annotated[str, typer.Option(help='The damage, as the axis says it: cloud cover, looks, noise.')] = 'level',
+    out: Annotated[Path | None, typer.Option(help='The figure: .png, .svg or .pdf.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Right answers as the images get worse, beside those who see nothing."
+    if out and out.suffix not in ('.png', '.svg', '.pdf'):
+        raise typer.BadParameter('name it .png, .svg or .pdf', param_hint='--out')
+    from sartext.evaluate.observations import evaluate_curve
+    problems = Problems(on_error.value)
+    found = evaluate_curve(points, questions, train, what, split.value if split else '', problems)
+    _tell(problems)
+    if not out: return
+    with atomic(out, 'wb') as f: found.plot().figure.savefig(f, format=out.suffix[1:])
+    print(f'figure: {out}')
+
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #e0da2c76
+# %% ../nbs/62_cli.ipynb #720bf320
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -690,6 +719,7 @@ def captions(
         from sartext.train import encoder_of
         how |= dict(encoder=encoder_of(clipscore), images=images or images_of(records))
     known = list(read_records(records)) if records else None
+    if records: how['facts'] = _mask_facts(records, problems)
     scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
                                  seed=seed, **how)
     _tell(problems)
@@ -699,15 +729,15 @@ def captions(
         sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
                                 stamp_of([*held.items(), *truth]), made=made)
         print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
-    if failures: _failures(records, predictions, references, failures)
+    if failures: _failures(records, predictions, references, failures, how['facts'])
 
-# %% ../nbs/62_cli.ipynb #4a3b1bdd
-def _failures(records, predictions, references, page):
+# %% ../nbs/62_cli.ipynb #e75ffbe2
+def _failures(records, predictions, references, page, facts):
     "The page of wrong captions; says how many there are of each kind"
     from sartext.evaluate.captioning import read_pairs
     from sartext.reproduce import failures_page
     said, _, _ = read_pairs(predictions, references, Problems('skip'))
-    found = failures_page(records, {i: [text] for i, text in said.items()}, page)
+    found = failures_page(records, {i: [text] for i, text in said.items()}, page, facts=facts)
     print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
 
 @evaluate.command('page')

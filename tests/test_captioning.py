@@ -288,6 +288,20 @@ def test_clipscore_by_command(tmp_path, capsys):
     for where, says in (('nowhere', 'nowhere: is no folder'), ('empty', 'image 1: is not below this folder')):
         with pytest.raises(BadInput, match=says): evaluate_file(*given, encoder=drawn, images=tmp_path/where)
 
+def test_masks_of_the_records_are_read(tmp_path):
+    "Land cover: what the mask shows is right, what it does not is an error; also on the page of failures"
+    from PIL import Image
+    mask = np.zeros((40, 40), 'uint8'); mask[:, :20] = 1; (tmp_path/'m').mkdir()
+    for i in '12':
+        Image.fromarray(mask).save(tmp_path/'m'/f'{i}.png'); Image.fromarray(mask*90 + 20).save(tmp_path/f'{i}.png')
+    names = {'0': 'forest', '1': 'water', '2': 'road'}
+    write_records([Record(i, f'{i}.png', 40, 40, mask=f'm/{i}.png', mask_classes=names) for i in '12'], tmp_path/'records.jsonl')
+    given = files(tmp_path, [('1.png', 'Water lies at the left.'), ('2.png', 'Water lies at the right.')], (('1', 'Water.'), ('2', 'Forest.')))
+    args = ['evaluate', 'captions', '--predictions', given[0], '--references', given[1], '--records', 'records.jsonl', '--raw', '--rounds', 0, '--out', 's.json', '--failures', 'f.html']
+    r = sartext(*args, cwd=tmp_path); assert r.returncode == 0, r.stderr
+    assert read_sheets(tmp_path/'s.json')[0].scores['fact precision'].value == pytest.approx(75) and 'the masks have it left' in (tmp_path/'f.html').read_text() and '1 wrong place' in r.stdout
+    (tmp_path/'m'/'2.png').unlink(); r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and '2.png' in r.stderr
+
 def test_records_of_other_images(tmp_path):
     given = files(tmp_path, [('1.png', 'a ship'), ('2.png', 'a pier')])
     record = Record('1', '1.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',))
@@ -380,6 +394,13 @@ def test_answers_of_spice_are_read(corenlp, monkeypatch):
     good = spice('a ship', 'a pier', 'a ship'); assert list(good.per_image) == [.5, 1, .5] == list(good.shares) and good.value == pytest.approx(2/3)
     odd = spice('a ship', 'x', 'y'); assert np.isnan(odd.value) and odd.per_image[0] == .5 and np.isnan(odd.per_image[1:]).all()
     table = captioning.caption_table({'it': captioning.Scores({'SPICE': odd}, captioning.Protocol(3, '2'), tuple('abc'))}); assert table.rows[0][-1] == '–'
+
+@pytest.mark.parametrize('wrote', ['', '{"a": ', '[]', '{"image_id": 0}', '[{"image_id": 0, "scores": {}}]', '[1]'])
+def test_spice_that_writes_no_scores_is_not_computed(corenlp, wrote, monkeypatch):
+    _, folder = corenlp; (bin_ := folder.parent/'bin').mkdir(); monkeypatch.delenv('JAVA_HOME', raising=False)
+    (bin_/'java').write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[sys.argv.index('-out') + 1], 'w').write({wrote!r})\n"); (bin_/'java').chmod(0o755)
+    monkeypatch.setenv('PATH', str(bin_)); got, = measure([[('a ship', ['a ship'])]], ['SPICE'], raw=True, cache=folder.parent)
+    assert got['SPICE'].startswith('what SPICE wrote holds no scores (') and '\n' not in got['SPICE']
 
 # numbers
 

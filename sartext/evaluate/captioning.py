@@ -218,7 +218,7 @@ def setup_spice(
         raise BadInput(Problem(str(archive), '', why, f'correct it, or {_BY_HAND}')) from e
     return folder
 
-# %% ../../nbs/41_captioning.ipynb #7fc5fff0
+# %% ../../nbs/41_captioning.ipynb #c3fee5d1
 def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None = None) -> Measured | str:
     "SPICE of captions and references; a text says why it was not computed (tried with a stand-in: SPICE was not run)"
     try: more = setup_spice(cache=cache)
@@ -232,8 +232,11 @@ def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None 
                  stderr=subprocess.STDOUT)
         said = p.communicate()[0].decode('utf-8', 'replace')
         if p.returncode or not made.is_file(): return _failed('SPICE', said).problem.reason
-        f = {o['image_id']: o['scores']['All']['f'] for o in json.loads(made.read_text())}
-    each = np.array([f[i] if isinstance(f[i], (int, float)) else np.nan for i in range(len(pairs))])
+        try:
+            f = {o['image_id']: o['scores']['All']['f'] for o in json.loads(made.read_text('utf-8', 'replace'))}
+            each = np.array([f[i] if isinstance(f[i], (int, float)) else np.nan for i in range(len(pairs))])
+        except (ValueError, KeyError, TypeError) as e:
+            return f'what SPICE wrote holds no scores ({type(e).__name__}: {e}); set it up anew: sartext setup-spice'
     return _from_sums(_ratio, np.c_[each, np.ones(len(each))], each.mean(), each)
 
 # %% ../../nbs/41_captioning.ipynb #9e945ecd
