@@ -361,7 +361,7 @@ def encoder_of(model: str | Path):
     from sartext.models.encoders import encoder
     return encoder(last_checkpoint(model) if Path(model).exists() else model)
 
-# %% ../nbs/45_train.ipynb #6cfcc2e4
+# %% ../nbs/45_train.ipynb #d906e93e
 def embed_split(data: str | Path, split: str, modality: str, encoder=None) -> tuple[list, list, 'np.ndarray | None']:
     "Records of a split, the caption that stands for each, and the rows an encoder has for the images"
     records, said = [], []
@@ -375,7 +375,7 @@ def of_file(path: str | Path, records: list, said: list, problems: Problems) -> 
     "Records and captions that a file of embeddings or scores knows, and its rows of them; what it lacks is a problem"
     from sartext.evaluate.retrieval import read_embeddings
     given = read_embeddings(path)
-    name = [r.id if r.id in given.images else r.image for r in records]
+    name = [r.image if r.image in given.images and r.id not in given.images else r.id for r in records]
     for lost, what in (([i for i in name if i not in given.images], 'image'),
                        ([c.text for c in said if c.text not in given.texts], 'caption')):
         more = f', nor have {len(lost) - 1} more' if lost[1:] else ''

@@ -5,7 +5,7 @@ from conftest import real_data
 from sartext.evaluate.observations import SLIPS, WAYS, Curve, degrade_sar, earlier, observe, slipped, takeover
 from sartext.imagery.read import read_image
 from sartext.imagery.speckle import estimate_enl
-from sartext.records import Box
+from sartext.records import Box, Problems
 
 rng = np.random.default_rng(3)
 TEXTS = rng.normal(size=(150, 16)).astype('float32')
@@ -120,3 +120,15 @@ def test_answers_over_a_damage_by_command(tmp_path):
 
 def test_a_curve_of_many_keeps_all_of_them():
     values = {f'w{k}': np.full((2, 1, 30), k) + np.arange(30) for k in range(7)}; assert len(Curve('x', (0, 1), values).plot().get_lines()) == 7
+
+def test_one_scene_or_all_right_has_no_interval(tmp_path, capsys):
+    "A curve of one image still has its numbers; a level 'nan' is a word; nobody is sure to the digit because all were right"
+    from sartext.evaluate.observations import evaluate_curve
+    from sartext.records import Question, Record, write_records
+    def asked(n): return [Record(str(i), f'{i}.png', 9, 9, questions=tuple(Question(f'Is there a {w}?', 'yes' if i % 2 else 'no', 'object identification') for w in ('ship', 'road'))) for i in range(n)]
+    for n in (1, 20): write_records(asked(n), tmp_path/f'{n}.jsonl')
+    (tmp_path/'a.csv').write_text('image,question,predicted\n' + ''.join(f'{i}.png,Is there a {w}?,{"yes" if i % 2 else "no"}\n' for i in range(20) for w in ('ship', 'road')))
+    (tmp_path/'p.csv').write_text('who,level,predictions\nme,0,a.csv\nme,nan,a.csv\n')
+    found = evaluate_curve(tmp_path/'p.csv', tmp_path/'1.jsonl', tmp_path/'20.jsonl', problems=Problems('skip'))
+    assert found.levels == ('0', 'nan') and '100.0 (no interval)' in capsys.readouterr().out and found.plot() is not None
+    many = evaluate_curve(tmp_path/'p.csv', tmp_path/'20.jsonl'); assert many.table().rows[0][1] == '100.0 (no interval)' and '[' in many.table().rows[0][2]

@@ -527,7 +527,7 @@ def items_of(records: Iterable[Record]) -> list[Item]:
     return [Item(r.image, q.question, q.answer, q.application, q.type or _typed(q.question), q.options, r.source,
                  r.scene, classes(q)) for r in records for q in r.questions if q.application != 'image description']
 
-# %% ../../nbs/42_answering.ipynb #2b6147c5
+# %% ../../nbs/42_answering.ipynb #7820bd6a
 def read_items(path: str | Path, problems: Problems | None = None, split: str = '') -> list[Item]:
     "The questions of a file of records, or of any form of `sartext.sources.texts`"
     path, problems = Path(path), Problems() if problems is None else problems
@@ -539,7 +539,8 @@ def read_items(path: str | Path, problems: Problems | None = None, split: str = 
             if path.suffix == '.tsv' else {}
         found = [Item(t.image, q.question, q.answer, q.application, _typed(q.question), q.options,
                       index=index.get((f, p), ''))
-                 for f, p, t in read_told(path, problems, what='the questions') if split in ('', t.known.get('split', ''))
+                 for f, p, t in read_told(path, problems, what='the questions')
+                 if split in ('', t.known.get('split', ''))
                  for q in t.questions if q.application != 'image description']
     if not found:
         problems.add(path, '', f'holds no questions{f" of split {split}" if split else ""}',
@@ -917,7 +918,7 @@ def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
     if not all((folder/i.image).is_file() for i in items): return None
     return lru_cache(None)(lambda name: picture_features(display_image(folder/name)))
 
-# %% ../../nbs/42_answering.ipynb #bffefe0b
+# %% ../../nbs/42_answering.ipynb #79b4f943
 def evaluate_answers(
     predictions: str | Path,                # VQA_result.csv, JSON lines, VLMEvalKit's table
     questions: str | Path | None = None,    # records or any form of texts; None: the truth in the predictions file
@@ -935,6 +936,9 @@ def evaluate_answers(
         raise BadInput(Problem(str(predictions), '', 'no question to score', 'give questions=FILE, or a column truth'))
     got = [s.prediction for s in said if s.truth]
     if questions: got = match_predictions(items, said, predictions, problems)
+    rows = [k for k, p in enumerate(got) if p is not None]
+    none = Problem(str(predictions), '', 'answers no question of the set', 'use the questions it was made for')
+    if not rows: raise BadInput(none)
     answers = score_answers(items, got, Path(predictions).stem)
     learned = read_items(train, problems) if train else None
     if answered and not questions:
@@ -943,9 +947,6 @@ def evaluate_answers(
     try: dull = baselines(items, learned, features)
     except ValueError as e: dull = {}; problems.note(f'no baselines: {e}')
     if answered:                            # the baselines learn from all, and are held to the same questions
-        rows = [k for k, p in enumerate(answers.predictions) if p is not None]
-        none = Problem(str(predictions), '', 'answers no question of the set', 'use the questions it was made for')
-        if not rows: raise BadInput(none)
         problems.note(f'{len(rows)} of {len(items)} questions have an answer, and only these count')
         answers, dull = answers._rows(rows), {n: a._rows(rows) for n, a in dull.items()}
     tables = [answers_table([*dull.values(), answers], by) for by in ('application', 'kind')]

@@ -6,7 +6,7 @@
 __all__ = ['MOVABLE', 'SLIPS', 'WAYS', 'BLIND', 'degrade_sar', 'earlier', 'slipped', 'observe', 'Curve', 'curve', 'Takeover',
            'takeover', 'answers_curve', 'read_points', 'evaluate_curve']
 
-# %% ../../nbs/43_observations.ipynb #907ba7e6
+# %% ../../nbs/43_observations.ipynb #a38f8777
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from .answering import (Answers, baselines, match_predictions, read_items, read_predictions,
                                         score_answers)
-from .retrieval import Recalls, Table, chance, _draws, _unit, by_scene, interval, recall
+from .retrieval import (Interval, Recalls, Table, chance, _draws, _unit, by_scene, interval, one_scene,
+                                        recall)
 from ..narrate.words import ancestors, category
 from ..records import BadInput, Box, Problem, Problems, progress, seed_for
 from ..sources.texts import table_rows
@@ -134,7 +135,7 @@ def _mean_direction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     total = a + b
     return total/np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
-# %% ../../nbs/43_observations.ipynb #8fe85b1c
+# %% ../../nbs/43_observations.ipynb #0373fca4
 @dataclass(frozen=True, eq=False)
 class Curve:
     "How recall, or the share of right answers, falls with one kind of damage, for each way of asking"
@@ -144,11 +145,15 @@ class Curve:
     scenes: tuple[str, ...] = ()       # (N,) scene of each image; (): all their own
     floor: float | None = None         # what a random order gets, percent
     measure: str = 'mean recall'       # or 'right answers'
+    def interval(self, values: np.ndarray, resamples: int) -> Interval | None:
+        "Of one level and way (seeds, N); None where there is one scene, or all are right or all wrong: no spread is seen"
+        scenes, few = self.scenes or None, self.measure != 'mean recall' and np.ptp(values) == 0
+        return None if few or one_scene(scenes) or values.shape[1] < 2 else interval(values, scenes, resamples)
     def table(self, resamples: int = 2000) -> Table:
         "A row for each level: mean recall and its interval, each way"
         some = next(iter(self.values.values()))
-        rows = [(str(v), *(str(interval(self.values[w][k], self.scenes or None, resamples)) for w in self.values))
-                for k, v in enumerate(self.levels)]
+        def cell(v): return str(self.interval(v, resamples) or f'{v.mean():.1f} (no interval)')
+        rows = [(str(v), *(cell(self.values[w][k]) for w in self.values)) for k, v in enumerate(self.levels)]
         if self.floor is not None: rows.append(('random order', *[f'{self.floor:.1f}']*len(self.values)))
         n = len({*self.scenes}) if self.scenes else some.shape[2]
         return Table((self.what, *self.values), tuple(rows),
@@ -159,9 +164,10 @@ class Curve:
         import matplotlib.pyplot as plt
         ax = ax or plt.subplots(figsize=(5, 3.2), dpi=80, layout='constrained')[1]
         for (way, v), mark in zip(self.values.items(), cycle('osD^v')):
-            i = [interval(a, self.scenes or None, 1000) for a in v]; x = np.arange(len(i))
-            ax.plot(x, [p.mean for p in i], marker=mark, ms=4, label=way)
-            ax.fill_between(x, [p.low for p in i], [p.high for p in i], alpha=.15)
+            ends, x, middle = [self.interval(a, 1000) for a in v], np.arange(len(v)), v.mean((1, 2))
+            ax.plot(x, middle, marker=mark, ms=4, label=way)
+            low, high = ([getattr(i, e) if i else m for i, m in zip(ends, middle)] for e in ('low', 'high'))
+            ax.fill_between(x, low, high, alpha=.15)
         if self.floor is not None: ax.axhline(self.floor, ls=':', c='grey', lw=1, label='random order')
         ax.set(xticks=range(len(self.levels)), xticklabels=self.levels, xlabel=self.what, ylabel=f'{self.measure}, %')
         ax.set_ylim(0); ax.legend(fontsize=7)
@@ -242,7 +248,7 @@ def answers_curve(
     def run(v, _): return {who: of[v] if v in of else of[''] for who, of in given.items()} | flat
     return curve(what, levels, run, scenes=first.scenes())
 
-# %% ../../nbs/43_observations.ipynb #cb22e38f
+# %% ../../nbs/43_observations.ipynb #62aca6ff
 def read_points(path: str | Path, problems: Problems) -> list[tuple[str, object, Path]]:
     "Who answers, level and predictions file, row by row; a level is a number where all of them are"
     path, found = Path(path), []
@@ -254,8 +260,9 @@ def read_points(path: str | Path, problems: Problems) -> list[tuple[str, object,
         elif (who, level) in {p[:2] for p in found}:
             problems.add(path, place, f'{who!r} has answers at {level!r} twice', 'keep one of the rows')
         else: found.append((who, level, path.parent/file))
-    try: return [(who, float(v) if v else '', file) for who, v, file in found]
+    try: numbers = [(who, float(v) if v else '', file) for who, v, file in found]
     except ValueError: return found
+    return numbers if all(v == '' or np.isfinite(v) for _, v, _ in numbers) else found
 
 def evaluate_curve(
     points: str | Path,                     # table of predictions, see `read_points`
@@ -276,6 +283,6 @@ def evaluate_curve(
     except ValueError as e: raise BadInput(Problem(str(points), '', *str(e).partition('; ')[::2])) from e
     print(found.table())
     numbers = all(isinstance(v, float) for v in found.levels)
-    for who in given if numbers and len(found.levels) > 1 else ():
+    for who in given if numbers and len(found.levels) > 1 and not one_scene(found.scenes) else ():
         print(f'question only is as good as {who}: {takeover(found, BLIND[0], who)}')
     return found
