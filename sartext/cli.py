@@ -596,7 +596,7 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #ce682474
+# %% ../nbs/62_cli.ipynb #1d625f22
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -624,7 +624,7 @@ def retrieval(
     model: Annotated[str | None, typer.Option(
         help='Folder of train, a checkpoint, a start, or a folder with a CLIP or SigLIP of transformers.')] = None,
     predictions: Annotated[Path | None, typer.Option(
-        help='Instead of a model, its .npz: image_ids, texts, image_embeddings and text_embeddings, or scores.')] = None,
+        help='Instead of a model, its .npz: image_ids, texts, image_embeddings, text_embeddings (or scores).')] = None,
     split: Annotated[Split, typer.Option(help='Which part of the data set.')] = Split.test,
     modality: Annotated[Modality, typer.Option(help='Which images are searched.')] = Modality.sar,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
@@ -639,7 +639,7 @@ def retrieval(
     evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
     _tell(problems)
 
-# %% ../nbs/62_cli.ipynb #3bd3ebdc
+# %% ../nbs/62_cli.ipynb #64afe055
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -663,6 +663,7 @@ def answers(
                          made={'sartext': __version__})
     print(f'scores: {write_sheets([sheet], out)}')
 
+# %% ../nbs/62_cli.ipynb #38046228
 @evaluate.command('curve')
 def answers_curve(
     points: Annotated[Path, typer.Option(help='Table with who, level, predictions (a file; level empty: at all).')],
@@ -686,7 +687,16 @@ def answers_curve(
 
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #720bf320
+# %% ../nbs/62_cli.ipynb #6ebd7777
+def _fits_options(clipscore, images, records, failures, references) -> None:
+    "Refuse CLIPScore without images, images without CLIPScore, failures of nobody knows what"
+    if failures and not (records and references):
+        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
+    if clipscore and not (images or records):
+        raise typer.BadParameter('needs --images, the folder with the images', param_hint='--clipscore')
+    if images and not clipscore: raise typer.BadParameter('is for --clipscore', param_hint='--images')
+
+# %% ../nbs/62_cli.ipynb #17fcbef3
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -709,23 +719,20 @@ def captions(
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
     from sartext.records import images_of, read_records
-    if failures and not (records and references):
-        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
-    if clipscore and not (images or records):
-        raise typer.BadParameter('needs --images, the folder with the images', param_hint='--clipscore')
-    if images and not clipscore: raise typer.BadParameter('is for --clipscore', param_hint='--images')
-    problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
+    _fits_options(clipscore, images, records, failures, references)
+    problems, how = Problems(on_error.value), dict(baselines=baselines, rounds=rounds, seed=seed)
+    if raw: how['raw'] = True
     if clipscore:
         from sartext.train import encoder_of
         how |= dict(encoder=encoder_of(clipscore), images=images or images_of(records))
     known = list(read_records(records)) if records else None
     if records: how['facts'] = _mask_facts(records, problems)
-    scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
-                                 seed=seed, **how)
+    scores, held = evaluate_file(predictions, references, known, problems, **how)
     _tell(problems)
     if out:
         made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
-        truth = ((r.id, [asdict(b) for b in r.boxes], r.labelled_classes) for r in known or ())     # facts depend on it
+        truth = [(r.id, [asdict(b) for b in r.boxes], r.labelled_classes, *map(str, how['facts'](r)))
+                 for r in known or ()]                                      # facts depend on it
         sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
                                 stamp_of([*held.items(), *truth]), made=made)
         print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')

@@ -209,7 +209,7 @@ class AnswerDesk(Walk):
         i = self.item; kind = answering.kind_of_answer(i.reference, i.question, i.options)
         return i.options or (('yes', 'no') if kind == 'yes/no' else ())
 
-# %% ../nbs/50_explore.ipynb #bd9b30ad
+# %% ../nbs/50_explore.ipynb #bb7cff11
 def answer_desk(
     items: Sequence[answering.Item],    # as `answering.read_items` gives
     images: str | Path,                 # the folder their image paths lie below
@@ -240,6 +240,6 @@ def answer_desk(
     right = w.VBox([asked, quick, text, w.HBox([*move.values()]), status])
     right.layout = w.Layout(width='36em', margin='0 0 0 1em')
     ui = w.Box([picture, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))
-    ui.desk, ui.parts = desk, {'picture': picture, 'asked': asked, 'status': status, 'answer': text, 'quick': quick, **move}
+    ui.desk, ui.parts = desk, dict(picture=picture, asked=asked, status=status, answer=text, quick=quick, **move)
     show()
     return ui

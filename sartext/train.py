@@ -361,7 +361,7 @@ def encoder_of(model: str | Path):
     from sartext.models.encoders import encoder
     return encoder(last_checkpoint(model) if Path(model).exists() else model)
 
-# %% ../nbs/45_train.ipynb #d906e93e
+# %% ../nbs/45_train.ipynb #4e321612
 def embed_split(data: str | Path, split: str, modality: str, encoder=None) -> tuple[list, list, 'np.ndarray | None']:
     "Records of a split, the caption that stands for each, and the rows an encoder has for the images"
     records, said = [], []
@@ -383,11 +383,31 @@ def of_file(path: str | Path, records: list, said: list, problems: Problems) -> 
                               "embed it; with on_error='skip' such images are left out")
     both = [k for k, (i, c) in enumerate(zip(name, said)) if i in given.images and c.text in given.texts]
     if not both: raise BadInput(Problem(str(path), '', 'knows no image and caption of the split', 'take its own'))
-    if more := len(given.images) - len({name[k] for k in both}): problems.note(f'{path}: {more} other images left aside')
+    more = len(given.images) - len({name[k] for k in both})
+    if more: problems.note(f'{path}: {more} other images left aside')
     records, said = [records[k] for k in both], [said[k] for k in both]
     return records, said, given.of([name[k] for k in both], [c.text for c in said])
 
-# %% ../nbs/45_train.ipynb #5d0b7525
+# %% ../nbs/45_train.ipynb #eefcfcee
+def _sheets(name: str, results: dict, records: list, said: list, data: str, made: dict, out) -> list:
+    "Print the tables of a retrieval result and make a sheet of each protocol"
+    from sartext.evaluate.retrieval import breakdown, recall_table, text_ceiling
+    from sartext.evaluate.scores import recall_sheet, stamp_of, write_sheets
+    keys, scenes = said_keys(said), [r.scene or r.id for r in records]
+    groups = {'class': [{b.category for b in r.boxes} or {'none'} for r in records],
+              'source': [r.source or 'unknown' for r in records]}
+    tables = {'all': recall_table([(name, r) for r in results.values()], keys, [c.text for c in said], scenes),
+              **{f'by {what}': breakdown(results, of, scenes, what) for what, of in groups.items()}}
+    print(*tables.values(), sep='\n\n')
+    test_set = data, stamp_of((r.id, k) for r, k in zip(records, keys))
+    shown = tuple({'caption': f'{n}: {t.note}', 'columns': t.header, 'rows': t.rows} for n, t in tables.items())
+    top = {'single-positive': text_ceiling(keys)}           # of the others the ceiling is 100
+    sheets = [recall_sheet(name, r, *test_set, scenes, top.get(r.protocol), made=made, tables=() if i else shown)
+              for i, r in enumerate(results.values())]
+    if out is not None: write_sheets(sheets, out)
+    return sheets
+
+# %% ../nbs/45_train.ipynb #b9d860f3
 def evaluate_dir(
     data: str | Path,             # folder written by `sartext build`
     model: str | Path | None = None, # of `train_dir`, or what `models.encoders.encoder` takes
@@ -413,21 +433,3 @@ def evaluate_dir(
     try: results = recalls(**rows, facts=said_keys(said), texts=[c.text for c in said])
     except ValueError as e: raise BadInput(Problem(str(predictions or model), '', *str(e).partition('; ')[::2])) from e
     return _sheets(name, results, records, said, f'{Path(data).name}, {split}, {modality}', made, out)
-
-def _sheets(name: str, results: dict, records: list, said: list, data: str, made: dict, out) -> list:
-    "Print the tables of a retrieval result and make a sheet of each protocol"
-    from sartext.evaluate.retrieval import breakdown, recall_table, text_ceiling
-    from sartext.evaluate.scores import recall_sheet, stamp_of, write_sheets
-    keys, scenes = said_keys(said), [r.scene or r.id for r in records]
-    groups = {'class': [{b.category for b in r.boxes} or {'none'} for r in records],
-              'source': [r.source or 'unknown' for r in records]}
-    tables = {'all': recall_table([(name, r) for r in results.values()], keys, [c.text for c in said], scenes),
-              **{f'by {what}': breakdown(results, of, scenes, what) for what, of in groups.items()}}
-    print(*tables.values(), sep='\n\n')
-    test_set = data, stamp_of((r.id, k) for r, k in zip(records, keys))
-    shown = tuple({'caption': f'{n}: {t.note}', 'columns': t.header, 'rows': t.rows} for n, t in tables.items())
-    top = {'single-positive': text_ceiling(keys)}           # of the others the ceiling is 100
-    sheets = [recall_sheet(name, r, *test_set, scenes, top.get(r.protocol), made=made, tables=() if i else shown)
-              for i, r in enumerate(results.values())]
-    if out is not None: write_sheets(sheets, out)
-    return sheets

@@ -135,7 +135,7 @@ def _mean_direction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     total = a + b
     return total/np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
-# %% ../../nbs/43_observations.ipynb #0373fca4
+# %% ../../nbs/43_observations.ipynb #89909d83
 @dataclass(frozen=True, eq=False)
 class Curve:
     "How recall, or the share of right answers, falls with one kind of damage, for each way of asking"
@@ -146,7 +146,7 @@ class Curve:
     floor: float | None = None         # what a random order gets, percent
     measure: str = 'mean recall'       # or 'right answers'
     def interval(self, values: np.ndarray, resamples: int) -> Interval | None:
-        "Of one level and way (seeds, N); None where there is one scene, or all are right or all wrong: no spread is seen"
+        "Of one level and way (seeds, N); None for one scene, or where all are right or all wrong: no spread is seen"
         scenes, few = self.scenes or None, self.measure != 'mean recall' and np.ptp(values) == 0
         return None if few or one_scene(scenes) or values.shape[1] < 2 else interval(values, scenes, resamples)
     def table(self, resamples: int = 2000) -> Table:
@@ -248,13 +248,14 @@ def answers_curve(
     def run(v, _): return {who: of[v] if v in of else of[''] for who, of in given.items()} | flat
     return curve(what, levels, run, scenes=first.scenes())
 
-# %% ../../nbs/43_observations.ipynb #62aca6ff
+# %% ../../nbs/43_observations.ipynb #28da8918
 def read_points(path: str | Path, problems: Problems) -> list[tuple[str, object, Path]]:
     "Who answers, level and predictions file, row by row; a level is a number where all of them are"
     path, found = Path(path), []
     for place, row in table_rows(path, problems, 'the table of predictions'):
         if lost := [k for k in ('who', 'level', 'predictions') if k not in row]:
-            problems.add(path, place, f'no column {lost[0]!r} among {[*row]}', 'name them who, level, predictions'); break
+            problems.add(path, place, f'no column {lost[0]!r} among {[*row]}', 'name them who, level, predictions')
+            break
         who, level, file = ('' if row[k] is None else str(row[k]).strip() for k in ('who', 'level', 'predictions'))
         if not (who and file): problems.add(path, place, 'names nobody, or no file', 'give who and predictions')
         elif (who, level) in {p[:2] for p in found}:
