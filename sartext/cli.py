@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Plans',
-           'World', 'Size', 'Seed', 'Faults', 'Workers', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
+           'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles', 'Classes', 'Said', 'Endings', 'app',
            'evaluate', 'COLLECT', 'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks',
            'export_data', 'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval',
-           'caption', 'answers', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
+           'caption', 'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -22,7 +22,7 @@ from . import __version__
 from .records import BadInput, Problem, Problems, atomic, note_images, progress, write_records
 from .reproduce import PROFILES, StepFailed
 
-# %% ../nbs/62_cli.ipynb #b00e32a0
+# %% ../nbs/62_cli.ipynb #fc9abf17
 OnError = Enum('OnError', {'stop': 'stop', 'skip': 'skip'}, type=str)
 Format = Enum('Format', {f: f for f in ('coco', 'voc', 'yolo', 'dota', 'opensarship')}, type=str)
 Unit = Enum('Unit', {u: u for u in ('radians', 'degrees')}, type=str)
@@ -42,6 +42,8 @@ Size = Enum('Size', {name: name for name in PROFILES}, type=str)
 Seed = Annotated[int, typer.Option(help='Seed of every random choice.')]
 Faults = Annotated[OnError, typer.Option(help='At a fault in the input: stop, or skip what it spoils and list it.')]
 Workers = Annotated[int, typer.Option(help='Processes; the result is the same for any number.', min=1)]
+Crew = Annotated[int | None, typer.Option(help='Processes; the result is the same for any number. '
+                                               'Default: one for each core, at most 8.', min=1)]
 
 def _endings(text) -> tuple[str, ...]:
     "Two endings with a comma between"
@@ -62,7 +64,7 @@ app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-l
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate = typer.Typer(help='Evaluate a model on a data set.', rich_markup_mode=None, no_args_is_help=True)
 
-# %% ../nbs/62_cli.ipynb #6d9dd89e
+# %% ../nbs/62_cli.ipynb #735509f4
 def _version(wanted: bool):
     if wanted: print(f'sartext {__version__}'); raise typer.Exit()
 
@@ -74,7 +76,7 @@ def _of(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
 
 def _in_options(text: str) -> str:
     "`text`, written for Python, with the options of the command: on_error='skip' → --on-error skip"
-    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings)="
+    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings|questions)="
               r"(?:'([^' ]+)'|(…|\(\)|[\w.]+))")
     text = re.sub(option, lambda m: f"--{m[1].replace('_', '-')} {m[2] or m[3]}", text)
     return text.replace('force=True', '--force').replace('--pictures ()', '--pictures none')
@@ -333,7 +335,17 @@ def rewrite(
     print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
     if llm: print(tally)
 
-# %% ../nbs/62_cli.ipynb #db486fe0
+# %% ../nbs/62_cli.ipynb #4fbf648a
+def _mask_facts(records: Path, problems: Problems):
+    "Record → what its mask adds, read once; masks lie where the images of the file lie"
+    from sartext.narrate.segmentation import facts_of
+    from sartext.records import images_of
+    root, kept = images_of(records), {}
+    def facts(record):
+        if record.mask and record.id not in kept: kept[record.id] = facts_of(record, root, problems)
+        return kept.get(record.id, ())
+    return facts
+
 @app.command()
 def check(
     records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with annotation.')],
@@ -343,14 +355,11 @@ def check(
 ):
     "Precision, recall and F1 of captions by kind of fact."
     from sartext.narrate.checking import check_file
-    from sartext.narrate.segmentation import facts_of
-    from sartext.records import images_of, read_records
+    from sartext.records import read_records
     problems, name = Problems(on_error.value), records.with_name(f'{records.stem}.unsupported.jsonl')
     before = [] if out else [p for p in name.parent.glob('*.jsonl') if p.name.startswith(name.stem)]
     out = out or _free(name)
-    root = images_of(records)
-    def facts(record): return facts_of(record, root, problems) if record.mask and root else ()
-    score = check_file(read_records(records), captions, out, facts, problems)
+    score = check_file(read_records(records), captions, out, _mask_facts(records, problems), problems)
     _tell(problems)
     if not score.captions:
         why = f'holds no caption of {records.name}, so there is nothing to check'
@@ -359,12 +368,22 @@ def check(
     if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
     print(score.table()); print(f'unsupported statements: {out}')
 
-# %% ../nbs/62_cli.ipynb #1f093dff
+# %% ../nbs/62_cli.ipynb #eeda433e
 def _range(text: str) -> tuple[int, int] | None:
     "Two whole numbers, least and most, of A-B"
     if not text: return None
     if (m := re.fullmatch(r'(\d+)-(\d+)', text)) and int(m[1]) <= int(m[2]): return int(m[1]), int(m[2])
     raise typer.BadParameter(f'{text!r} is not a range of whole numbers like 3-60', param_hint='--words')
+
+def _cores() -> int: return min(8, os.cpu_count() or 1)
+
+def _formats(text: str) -> list[str]:
+    "Formats with commas between"
+    from sartext.dataset.build import FORMATS
+    names = [name.strip() for name in text.split(',') if name.strip()]
+    if not {*names} <= {*FORMATS}:
+        raise typer.BadParameter(f'{text!r} is not some of {",".join(FORMATS)}', param_hint='--formats')
+    return names
 
 def _pictures(text: str) -> str | list[str]:
     "Which records have their image: all, present, none, or the ids of a file, one a line"
@@ -376,7 +395,7 @@ def _pictures(text: str) -> str | list[str]:
     except UnicodeDecodeError:
         raise BadInput(Problem(text, '', 'not UTF-8 text', 'save the file as UTF-8')) from None
 
-# %% ../nbs/62_cli.ipynb #b377ecea
+# %% ../nbs/62_cli.ipynb #8f3e3349
 @app.command()
 def build(
     records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
@@ -384,7 +403,7 @@ def build(
     images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
     seed: Seed = 0,
     size: Annotated[int | None, typer.Option(help='Longest side of an image, pixels; default: as is.', min=1)] = None,
-    workers: Workers = 1,
+    workers: Crew = None,
     on_error: Faults = OnError.stop,
     on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
     speckle: Annotated[Speckle | None, typer.Option(help='Filter the speckle of SAR images first.')] = None,
@@ -396,16 +415,18 @@ def build(
     words: Annotated[str, typer.Option(help='Keep captions of so many words: 3-60.', metavar='A-B')] = '',
     on_overlap: Annotated[OnOverlap, typer.Option(help='Train and test share a set.')] = OnOverlap.refuse,
     force: Annotated[bool, typer.Option('--force', help='Replace a finished data set of other records.')] = False,
+    formats: Annotated[str, typer.Option(help='Which to write, beside images and records: some of these.',
+                                         metavar='A,B')] = 'webdataset,parquet,csv',
 ):
     "Split without leaks and write the data set.\n\nImages, WebDataset, Parquet, CSV, a card with figures."
     from sartext.dataset.build import Filters, build as build_dataset
     if not records.is_file():
         raise BadInput(Problem(str(records), '', 'there is no such file', 'give what narrate or simulate wrote'))
     problems, filters = Problems(on_error.value), Filters(duplicates, _range(words), contradictions)
-    manifest = build_dataset(records, out, images=images, seed=seed, size=size, workers=workers, problems=problems,
+    manifest = build_dataset(records, out, images=images, seed=seed, size=size, problems=problems, force=force,
                              on_leak=on_leak.value, speckle=speckle and speckle.value, engine=engine.value,
-                             pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value, force=force,
-                             stratify=stratify)
+                             pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value,
+                             stratify=stratify, formats=_formats(formats), workers=workers or _cores())
     _tell(problems)
     n = manifest['counts']
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
@@ -592,7 +613,7 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #f148941f
+# %% ../nbs/62_cli.ipynb #8d2f18d4
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
@@ -618,14 +639,23 @@ def train(
 @evaluate.command()
 def retrieval(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
-    model: Annotated[str, typer.Option(help='Folder of train, a checkpoint folder, or the name of a start.')],
+    model: Annotated[str | None, typer.Option(
+        help='Folder of train, a checkpoint, a start, or a folder with a CLIP or SigLIP of transformers.')] = None,
+    predictions: Annotated[Path | None, typer.Option(
+        help='Instead of a model, its .npz: image_ids, texts, image_embeddings, text_embeddings (or scores).')] = None,
     split: Annotated[Split, typer.Option(help='Which part of the data set.')] = Split.test,
     modality: Annotated[Modality, typer.Option(help='Which images are searched.')] = Modality.sar,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
+    name: Annotated[str, typer.Option(help='Of the model, for tables; default: its own.')] = '',
+    on_error: Faults = OnError.stop,
 ):
     "Retrieval both ways, beside chance and the ceiling the captions allow."
+    if bool(model) == bool(predictions):
+        raise typer.BadParameter('give one of them', param_hint='--model, --predictions')
     from sartext.train import evaluate_dir
-    evaluate_dir(data, model, split=split.value, modality=modality.value, out=out)
+    problems = Problems(on_error.value)
+    evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
+    _tell(problems)
 
 # %% ../nbs/62_cli.ipynb #a3dd67f0
 @app.command()
@@ -649,7 +679,7 @@ def caption(
         with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
         print(f'captions: {out}')
 
-# %% ../nbs/62_cli.ipynb #e1b07e38
+# %% ../nbs/62_cli.ipynb #64afe055
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -659,22 +689,54 @@ def answers(
     split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
+    answered: Annotated[bool, typer.Option('--answered', help="Only what is answered counts: a person's 30.")] = False,
     on_error: Faults = OnError.stop,
 ):
     "Answers to questions, scored exactly, beside blind baselines and the published rule."
     from sartext.evaluate.answering import evaluate_answers
     from sartext.evaluate.scores import answer_sheet, write_sheets
     problems = Problems(on_error.value)
-    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems)
+    scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems, answered)
     _tell(problems)
     if not out: return
     sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
                          made={'sartext': __version__})
     print(f'scores: {write_sheets([sheet], out)}')
 
+# %% ../nbs/62_cli.ipynb #38046228
+@evaluate.command('curve')
+def answers_curve(
+    points: Annotated[Path, typer.Option(help='Table with who, level, predictions (a file; level empty: at all).')],
+    questions: Annotated[Path, typer.Option(help='Records or texts with the questions.')],
+    train: Annotated[Path | None, typer.Option(help='Training questions for the baselines; default: halves.')] = None,
+    split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
+    what: Annotated[str, typer.Option(help='The damage, as the axis says it: cloud cover, looks, noise.')] = 'level',
+    out: Annotated[Path | None, typer.Option(help='The figure: .png, .svg or .pdf.')] = None,
+    on_error: Faults = OnError.stop,
+):
+    "Right answers as the images get worse, beside those who see nothing."
+    if out and out.suffix not in ('.png', '.svg', '.pdf'):
+        raise typer.BadParameter('name it .png, .svg or .pdf', param_hint='--out')
+    from sartext.evaluate.observations import evaluate_curve
+    problems = Problems(on_error.value)
+    found = evaluate_curve(points, questions, train, what, split.value if split else '', problems)
+    _tell(problems)
+    if not out: return
+    with atomic(out, 'wb') as f: found.plot().figure.savefig(f, format=out.suffix[1:])
+    print(f'figure: {out}')
+
 app.add_typer(evaluate, name='evaluate')
 
-# %% ../nbs/62_cli.ipynb #4936517b
+# %% ../nbs/62_cli.ipynb #6ebd7777
+def _fits_options(clipscore, images, records, failures, references) -> None:
+    "Refuse CLIPScore without images, images without CLIPScore, failures of nobody knows what"
+    if failures and not (records and references):
+        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
+    if clipscore and not (images or records):
+        raise typer.BadParameter('needs --images, the folder with the images', param_hint='--clipscore')
+    if images and not clipscore: raise typer.BadParameter('is for --clipscore', param_hint='--images')
+
+# %% ../nbs/62_cli.ipynb #17fcbef3
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -684,38 +746,45 @@ def captions(
     raw: Annotated[bool, typer.Option('--raw', help="Raw strings, no tokeniser, as SARLANG's script.")] = False,
     baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
     rounds: Annotated[int | None, typer.Option(help='Rounds of scoring people; 0: none.', min=0)] = None,
+    clipscore: Annotated[str | None, typer.Option(metavar='MODEL', help='CLIPScore by this model, as of evaluate '
+                         'retrieval; needs --images or --records.')] = None,
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: that of --records.')] = None,
     failures: Annotated[Path | None, typer.Option(help='HTML page of what is wrong; needs --records.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON file for the numbers.')] = None,
     name: Annotated[str, typer.Option(help='Of the model, for tables; default: the name of the file.')] = '',
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
 ):
-    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE and facts, beside dull baselines and people."
+    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE, CLIPScore and facts, beside dull baselines and people."
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
-    from sartext.records import read_records
-    if failures and not (records and references):
-        raise typer.BadParameter('needs --records, to know what is right, and --references', param_hint='--failures')
-    problems, how = Problems(on_error.value), dict(raw=True) if raw else {}
+    from sartext.records import images_of, read_records
+    _fits_options(clipscore, images, records, failures, references)
+    problems, how = Problems(on_error.value), dict(baselines=baselines, rounds=rounds, seed=seed)
+    if raw: how['raw'] = True
+    if clipscore:
+        from sartext.train import encoder_of
+        how |= dict(encoder=encoder_of(clipscore), images=images or images_of(records))
     known = list(read_records(records)) if records else None
-    scores, held = evaluate_file(predictions, references, known, problems, baselines=baselines, rounds=rounds,
-                                 seed=seed, **how)
+    if records: how['facts'] = _mask_facts(records, problems)
+    scores, held = evaluate_file(predictions, references, known, problems, **how)
     _tell(problems)
     if out:
         made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
-        truth = ((r.id, [asdict(b) for b in r.boxes], r.labelled_classes) for r in known or ())     # facts depend on it
+        truth = [(r.id, [asdict(b) for b in r.boxes], r.labelled_classes, *map(str, how['facts'](r)))
+                 for r in known or ()]                                      # facts depend on it
         sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
                                 stamp_of([*held.items(), *truth]), made=made)
         print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
-    if failures: _failures(records, predictions, references, failures)
+    if failures: _failures(records, predictions, references, failures, how['facts'])
 
-# %% ../nbs/62_cli.ipynb #4a3b1bdd
-def _failures(records, predictions, references, page):
+# %% ../nbs/62_cli.ipynb #e75ffbe2
+def _failures(records, predictions, references, page, facts):
     "The page of wrong captions; says how many there are of each kind"
     from sartext.evaluate.captioning import read_pairs
     from sartext.reproduce import failures_page
     said, _, _ = read_pairs(predictions, references, Problems('skip'))
-    found = failures_page(records, {i: [text] for i, text in said.items()}, page)
+    found = failures_page(records, {i: [text] for i, text in said.items()}, page, facts=facts)
     print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
 
 @evaluate.command('page')

@@ -4,6 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from conftest import sartext
 from hypothesis import given, settings, strategies as st
 from sartext.evaluate.answering import (CASES, DEFECTS, KINDS, Item, AnswerSheet, agreement, answers_table, baselines, defects, difference,
                                         draw_items, evaluate_answers, items_of, judged, kind_of_answer, match_predictions,
@@ -279,6 +280,34 @@ def test_a_sheet_reads_what_it_wrote(tmp_path):
     again = AnswerSheet(tmp_path/'me.csv')
     assert again.all == sheet.all and again.todo(items) == [] and again.score(items).accuracy == 100
     assert match_predictions(items, read_predictions(tmp_path/'me.csv')) == ['yes', 'yes', '2']
+
+def test_a_person_at_the_desk_is_scored(tmp_path):
+    "Thirty questions by keyboard and mouse, with a break, then the command on what was written: the same questions for the baselines"
+    pytest.importorskip('ipywidgets')
+    from sartext.explore import answer_desk
+    told = asked(40); write_records(told, tmp_path/'asked.jsonl'); items = read_items(tmp_path/'asked.jsonl')
+    def sit(n):
+        ui = answer_desk(items, tmp_path, tmp_path/'a b.csv'); p = ui.parts
+        for _ in range(n):
+            item, quick = ui.desk.item, {b.description: b for b in p['quick'].children}; seen.append(item)
+            answer = item.reference if len(seen) % 3 else 'unknown'
+            if answer in quick: quick[answer].click()
+            else: p['answer'].value = answer; p['answer']._handle_custom_msg({'event': 'submit'}, [])
+        return ui
+    seen = []; assert sit(11).desk.left == 19; ui = sit(19)
+    assert ui.desk.left == 0 and 'thank you' in ui.parts['status'].value and len({*seen}) == 30 and {i.application for i in seen} == {i.application for i in items}
+    args = ['evaluate', 'answers', '--predictions', 'a b.csv', '--questions', 'asked.jsonl', '--out', 's.json', '--name', 'a person']
+    r = sartext(*args, '--answered', cwd=tmp_path, env={'LC_ALL': 'C'}); assert r.returncode == 0, r.stderr
+    sheet, = read_sheets(tmp_path/'s.json'); assert sheet.n == 30 and sheet.scores['right'].value == pytest.approx(100*20/30) and f'30 of {len(items)} questions have an answer' in r.stdout
+    fitted = baselines(items)['question only']; own = [v.right for i, v in zip(fitted.items, fitted.verdicts) if i in seen]; assert sheet.baselines['question only']['right'].value == pytest.approx(100*np.mean(own))
+    r = sartext(*args, cwd=tmp_path); assert read_sheets(tmp_path/'s.json')[0].n == len(items) and f'{len(items) - 30} of {len(items)} questions have no prediction' in r.stdout
+    r = sartext('evaluate', 'answers', '--predictions', 'a b.csv', '--answered', cwd=tmp_path); assert r.returncode == 1 and '--questions' in r.stderr and len(r.stderr.splitlines()) == 1
+
+@pytest.mark.parametrize('args, wanted', [(['answers', '--predictions', 'none.csv'], 'the answers'), (['answers', '--predictions', 'said.csv', '--questions', 'none.csv'], 'the questions'),
+                                          (['captions', '--predictions', 'none.json', '--references', 'none.json'], 'the captions')])
+def test_the_remedy_names_what_was_asked_for(args, wanted, tmp_path):
+    (tmp_path/'said.csv').write_text('image,question,predicted\na.png,How many?,3\n')
+    r = sartext('evaluate', *args, cwd=tmp_path); assert r.returncode == 1 and r.stderr.endswith(f'give the file with {wanted}\n'), r.stderr
 
 def test_numbers_in_files_keep_their_digits(tmp_path):
     (tmp_path/'p.jsonl').write_text('{"image": "a.png", "question": "How many?", "prediction": 1234568, "truth": 1234567.0}\n')

@@ -255,6 +255,53 @@ def test_command(tmp_path):
     r = sartext(*args, '--on-error', 'skip', '--rounds', 0); assert r.returncode == 0 and '1 images left out' in r.stdout and 'skipped: ' in r.stderr
     r = sartext('setup-spice', env={'SARTEXT_CACHE': tmp_path/'none'}); assert r.returncode == 1 and 'nlp.stanford.edu' in r.stderr
 
+def test_clipscore_by_command(tmp_path, capsys):
+    "2.5·max(cos, 0) of Hessel et al., by hand from the model's own rows; the sheet names the model; images by COCO's name, by records, or not at all"
+    import torch
+    from PIL import Image
+    from sartext.models.encoders import Encoder
+    from sartext.models.starts import start, to_tensor
+    rng, said = np.random.default_rng(0), {'1': 'a ship at sea', '2': 'a flower garden', '3': 'a castle wall', '4': 'zebras'}
+    (tmp_path/'see it').mkdir(); (tmp_path/'empty').mkdir()
+    pixels = {i: rng.integers(0, 60*int(i), (40, 40)).astype('uint8') for i in said}
+    for i, a in pixels.items(): Image.fromarray(a).save(tmp_path/'see it'/f'{i}.png')
+    given = files(tmp_path, [*said.items()], [(i, t) for i, t in said.items()])
+    args = ['evaluate', 'captions', '--predictions', given[0], '--references', given[1], '--rounds', 0, '--raw']
+    r = sartext(*args, '--clipscore', 'packaged', '--images', 'see it', '--out', 'scores.json', cwd=tmp_path); assert r.returncode == 0, r.stderr
+    sheet, = read_sheets(tmp_path/'scores.json'); s = start('packaged')
+    with torch.inference_mode():
+        see = s.model.encode_image(to_tensor(pixels.values(), s.preprocess), normalize=True)
+        hear = s.model.encode_text(s.tokenizer([*said.values()]), normalize=True)
+    cosines = (see @ hear.T).numpy(); own = 250*np.maximum(np.diag(cosines), 0).mean()
+    assert cosines.min() < 0 and sheet.scores['CLIPScore'].value == pytest.approx(own, abs=1e-2)
+    moved = captioning.dull({i: (t,) for i, t in said.items()}, predictions=said)['shuffled']
+    shuffled = 250*np.mean([max(cosines[int(i) - 1, [*said.values()].index(t)], 0) for i, t in moved.items()])
+    assert sheet.baselines['shuffled']['CLIPScore'].value == pytest.approx(shuffled, abs=1e-2) and abs(shuffled - own) > .1
+    assert re.search(r'CLIPScore by packaged \([0-9a-f]{8}\)', sheet.protocol) and 'CLIPScore by packaged' in r.stdout
+    for more, says in ((['--clipscore', 'packaged'], 'needs --images'), (['--images', 'see it'], 'is for --clipscore')):
+        r = sartext(*args, *more, cwd=tmp_path); assert r.returncode == 2 and says in r.stderr, r.stderr
+    looked = []
+    drawn = Encoder('drawn', 'abc', lambda given: np.stack([looked.append(im.mean()) or [im.mean(), 60] for im in given]), lambda t: np.array([[len(x), 60] for x in t]))
+    known = [Record(i, f'see it/{i}.png', 40, 40) for i in said]
+    found = evaluate_file(*given, records=known, encoder=drawn, images=tmp_path, metrics=['BLEU-1'])[0]
+    assert 'CLIPScore by drawn (abc)' in capsys.readouterr().out and len(looked) == 4 and all('CLIPScore' in o.metrics for o in found.values())
+    for where, says in (('nowhere', 'nowhere: is no folder'), ('empty', 'image 1: is not below this folder')):
+        with pytest.raises(BadInput, match=says): evaluate_file(*given, encoder=drawn, images=tmp_path/where)
+
+def test_masks_of_the_records_are_read(tmp_path):
+    "Land cover: what the mask shows is right, what it does not is an error; also on the page of failures"
+    from PIL import Image
+    mask = np.zeros((40, 40), 'uint8'); mask[:, :20] = 1; (tmp_path/'m').mkdir()
+    for i in '12':
+        Image.fromarray(mask).save(tmp_path/'m'/f'{i}.png'); Image.fromarray(mask*90 + 20).save(tmp_path/f'{i}.png')
+    names = {'0': 'forest', '1': 'water', '2': 'road'}
+    write_records([Record(i, f'{i}.png', 40, 40, mask=f'm/{i}.png', mask_classes=names) for i in '12'], tmp_path/'records.jsonl')
+    given = files(tmp_path, [('1.png', 'Water lies at the left.'), ('2.png', 'Water lies at the right.')], (('1', 'Water.'), ('2', 'Forest.')))
+    args = ['evaluate', 'captions', '--predictions', given[0], '--references', given[1], '--records', 'records.jsonl', '--raw', '--rounds', 0, '--out', 's.json', '--failures', 'f.html']
+    r = sartext(*args, cwd=tmp_path); assert r.returncode == 0, r.stderr
+    assert read_sheets(tmp_path/'s.json')[0].scores['fact precision'].value == pytest.approx(75) and 'the masks have it left' in (tmp_path/'f.html').read_text() and '1 wrong place' in r.stdout
+    (tmp_path/'m'/'2.png').unlink(); r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and '2.png' in r.stderr
+
 def test_records_of_other_images(tmp_path):
     given = files(tmp_path, [('1.png', 'a ship'), ('2.png', 'a pier')])
     record = Record('1', '1.png', 64, 64, boxes=(Box('ship', 1, 1, 9, 9),), labelled_classes=('ship',))
@@ -347,6 +394,13 @@ def test_answers_of_spice_are_read(corenlp, monkeypatch):
     good = spice('a ship', 'a pier', 'a ship'); assert list(good.per_image) == [.5, 1, .5] == list(good.shares) and good.value == pytest.approx(2/3)
     odd = spice('a ship', 'x', 'y'); assert np.isnan(odd.value) and odd.per_image[0] == .5 and np.isnan(odd.per_image[1:]).all()
     table = captioning.caption_table({'it': captioning.Scores({'SPICE': odd}, captioning.Protocol(3, '2'), tuple('abc'))}); assert table.rows[0][-1] == '–'
+
+@pytest.mark.parametrize('wrote', ['', '{"a": ', '[]', '{"image_id": 0}', '[{"image_id": 0, "scores": {}}]', '[1]'])
+def test_spice_that_writes_no_scores_is_not_computed(corenlp, wrote, monkeypatch):
+    _, folder = corenlp; (bin_ := folder.parent/'bin').mkdir(); monkeypatch.delenv('JAVA_HOME', raising=False)
+    (bin_/'java').write_text(f"#!{sys.executable}\nimport sys\nopen(sys.argv[sys.argv.index('-out') + 1], 'w').write({wrote!r})\n"); (bin_/'java').chmod(0o755)
+    monkeypatch.setenv('PATH', str(bin_)); got, = measure([[('a ship', ['a ship'])]], ['SPICE'], raw=True, cache=folder.parent)
+    assert got['SPICE'].startswith('what SPICE wrote holds no scores (') and '\n' not in got['SPICE']
 
 # numbers
 

@@ -1,4 +1,4 @@
-"What 44_fluency cannot test about itself: damaged and missing weights, a second model, orders and batches, real captions"
+"What 47_fluency cannot test about itself: damaged and missing weights, a second model, orders and batches, real captions"
 import math, subprocess
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ from conftest import real_data
 from sartext.evaluate.observations import SLIPS, WAYS, Curve, degrade_sar, earlier, observe, slipped, takeover
 from sartext.imagery.read import read_image
 from sartext.imagery.speckle import estimate_enl
-from sartext.records import Box
+from sartext.records import Box, Problems
 
 rng = np.random.default_rng(3)
 TEXTS = rng.normal(size=(150, 16)).astype('float32')
@@ -86,3 +86,49 @@ def test_takeover_never_and_at_once():
     def flat(a, b): return Curve('cloud', (0, .5, 1), {'SAR only': np.full((3, 2, 50), a), 'optical only': np.full((3, 2, 50), b)})
     never, at_once = takeover(flat(1., 2.)), takeover(flat(2., 1.))
     assert never.crosses == 0 and 'nowhere' in str(never) and (at_once.at, at_once.low, at_once.high) == (0, 0, 0)
+
+def test_answers_over_a_damage_by_command(tmp_path):
+    "A model that gets worse comes down through the flat line of those who see nothing, where theory says; figure, table, faults"
+    import csv
+    from conftest import sartext
+    from sartext.evaluate.answering import baselines, read_items
+    from sartext.evaluate.observations import BLIND, evaluate_curve, takeover
+    from sartext.records import Question, Record, rng_for, write_records
+    def record(i):
+        q = tuple(Question(f'Is there a {w} in the image?', 'yes' if rng_for(i, w).random() < p else 'no', 'object identification', f'Is there a [{w}] in the image?') for w, p in (('ship', .8), ('bridge', .3), ('harbor', .2), ('road', .6)))
+        return Record(str(i), f'{i}.png', 9, 9, scene=f's{i//2}', questions=q)
+    write_records(map(record, range(300)), tmp_path/'asked.jsonl'); items = read_items(tmp_path/'asked.jsonl')
+    blind = baselines(items)['question only'].accuracy; assert 65 < blind < 80
+    table = ['who,level,predictions']
+    for level in (0, .2, .4, .6, .8, 1):        # right with probability 1 − level/2: as good as the blind where that is theirs
+        with open(tmp_path/f'{level}.csv', 'w', newline='') as f:
+            csv.writer(f).writerows([('image', 'question', 'predicted'), *((i.image, i.question, i.reference if rng_for(level, i.image, i.question).random() > level/2 else {'yes': 'no', 'no': 'yes'}[i.reference]) for i in items)])
+        table.append(f'mine,{level},{level}.csv')
+    (tmp_path/'points.csv').write_text('\n'.join(table[:1] + table[:0:-1]) + '\n')        # rows in another order
+    args = ['evaluate', 'curve', '--points', 'points.csv', '--questions', 'asked.jsonl', '--what', 'cloud cover']
+    r = sartext(*args, '--out', 'curve.png', cwd=tmp_path); assert r.returncode == 0, r.stderr
+    assert 'question only is as good as mine: cloud cover 0.' in r.stdout and (tmp_path/'curve.png').read_bytes()[:4] == b'\x89PNG' and '150 scenes' in r.stdout
+    found = evaluate_curve(tmp_path/'points.csv', tmp_path/'asked.jsonl', what='cloud cover')
+    assert found.levels == (0, .2, .4, .6, .8, 1) and [*found.values] == ['mine', *BLIND] and found.values['mine'][0].mean() == 100
+    assert np.ptp(found.values['question only'].mean((1, 2))) == 0 and found.values['question only'].mean() == pytest.approx(blind)
+    when = takeover(found, 'question only', 'mine'); assert when.low < 2*(1 - blind/100) < when.high and when.high - when.low < .25
+    lines = found.plot().get_lines(); assert [line.get_label() for line in lines] == ['mine', *BLIND] and np.ptp(lines[1].get_ydata()) < 1e-9
+    (tmp_path/'points.csv').write_text('\n'.join([*table[:3], 'other,0,0.csv']) + '\n')
+    r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and "'other' has no answers at cloud cover 0.2; give them" in r.stderr
+    (tmp_path/'points.csv').write_text('who,level,predictions\nmine,0,gone.csv\n'); r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and 'gone.csv' in r.stderr
+    assert sartext(*args, '--out', 'curve.txt', cwd=tmp_path).returncode == 2
+
+def test_a_curve_of_many_keeps_all_of_them():
+    values = {f'w{k}': np.full((2, 1, 30), k) + np.arange(30) for k in range(7)}; assert len(Curve('x', (0, 1), values).plot().get_lines()) == 7
+
+def test_one_scene_or_all_right_has_no_interval(tmp_path, capsys):
+    "A curve of one image still has its numbers; a level 'nan' is a word; nobody is sure to the digit because all were right"
+    from sartext.evaluate.observations import evaluate_curve
+    from sartext.records import Question, Record, write_records
+    def asked(n): return [Record(str(i), f'{i}.png', 9, 9, questions=tuple(Question(f'Is there a {w}?', 'yes' if i % 2 else 'no', 'object identification') for w in ('ship', 'road'))) for i in range(n)]
+    for n in (1, 20): write_records(asked(n), tmp_path/f'{n}.jsonl')
+    (tmp_path/'a.csv').write_text('image,question,predicted\n' + ''.join(f'{i}.png,Is there a {w}?,{"yes" if i % 2 else "no"}\n' for i in range(20) for w in ('ship', 'road')))
+    (tmp_path/'p.csv').write_text('who,level,predictions\nme,0,a.csv\nme,nan,a.csv\n')
+    found = evaluate_curve(tmp_path/'p.csv', tmp_path/'1.jsonl', tmp_path/'20.jsonl', problems=Problems('skip'))
+    assert found.levels == ('0', 'nan') and '100.0 (no interval)' in capsys.readouterr().out and found.plot() is not None
+    many = evaluate_curve(tmp_path/'p.csv', tmp_path/'20.jsonl'); assert many.table().rows[0][1] == '100.0 (no interval)' and '[' in many.table().rows[0][2]

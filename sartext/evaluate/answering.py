@@ -527,7 +527,7 @@ def items_of(records: Iterable[Record]) -> list[Item]:
     return [Item(r.image, q.question, q.answer, q.application, q.type or _typed(q.question), q.options, r.source,
                  r.scene, classes(q)) for r in records for q in r.questions if q.application != 'image description']
 
-# %% ../../nbs/42_answering.ipynb #de0492a7
+# %% ../../nbs/42_answering.ipynb #7820bd6a
 def read_items(path: str | Path, problems: Problems | None = None, split: str = '') -> list[Item]:
     "The questions of a file of records, or of any form of `sartext.sources.texts`"
     path, problems = Path(path), Problems() if problems is None else problems
@@ -539,7 +539,8 @@ def read_items(path: str | Path, problems: Problems | None = None, split: str = 
             if path.suffix == '.tsv' else {}
         found = [Item(t.image, q.question, q.answer, q.application, _typed(q.question), q.options,
                       index=index.get((f, p), ''))
-                 for f, p, t in read_told(path, problems) if split in ('', t.known.get('split', ''))
+                 for f, p, t in read_told(path, problems, what='the questions')
+                 if split in ('', t.known.get('split', ''))
                  for q in t.questions if q.application != 'image description']
     if not found:
         problems.add(path, '', f'holds no questions{f" of split {split}" if split else ""}',
@@ -572,11 +573,11 @@ def _cell_text(value) -> str | None:
     if isinstance(value, list): return ', '.join(map(str, value))
     return value.strip() if isinstance(value, str) else None
 
-# %% ../../nbs/42_answering.ipynb #3d78e34e
+# %% ../../nbs/42_answering.ipynb #1ce2eead
 def read_predictions(path: str | Path, problems: Problems | None = None) -> list[Said]:
     "The rows of a predictions file, CSV, TSV, JSON or JSON lines"
     path, problems, found, seen = Path(path), Problems() if problems is None else problems, [], set()
-    for place, row in table_rows(path, problems):
+    for place, row in table_rows(path, problems, 'the answers'):
         said, asked, truth = (_column(row, keys) for keys in (PREDICTION_KEYS, ('question', 'query'), TRUTH_KEYS))
         if said is None or asked is None and 'index' not in row:
             lost = 'answer given' if said is None else 'question'
@@ -873,7 +874,7 @@ def agreement(answers: Answers, verdicts: Sequence[bool | None]) -> dict[str, fl
             'right by the judge only': sum(j and not o for o, j in pairs),
             'right by us only': sum(o and not j for o, j in pairs)}
 
-# %% ../../nbs/42_answering.ipynb #754c5eb3
+# %% ../../nbs/42_answering.ipynb #3d4d6eb8
 def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
     "A sample of items from every application, the same in whatever order they come"
     lots = sorted(items, key=lambda i: (seed_for(seed, i.image, i.question, 'person'), i.image, i.question))
@@ -900,12 +901,15 @@ class AnswerSheet:
         with atomic(self.path) as f:
             f.write(_line(('image', 'question', 'predicted')) + ''.join(map(_line, self.all.values())))
             f.flush(); os.fsync(f.fileno())
-    def todo(self, items: Sequence[Item]) -> list[Item]:
-        return [i for i in items if _row_key(i.image, i.question) not in self.all]
+    def get(self, item: Item) -> str | None:
+        "The answer to `item`, None where there is none yet"
+        row = self.all.get(_row_key(item.image, item.question))
+        return row and row[2]
+    def todo(self, items: Sequence[Item]) -> list[Item]: return [i for i in items if self.get(i) is None]
     def score(self, items: Sequence[Item], name: str = 'person') -> Answers:
         "The answers given so far"
-        done = [i for i in items if _row_key(i.image, i.question) in self.all]
-        return score_answers(done, [self.all[_row_key(i.image, i.question)][2] for i in done], name)
+        done = [i for i in items if self.get(i) is not None]
+        return score_answers(done, [self.get(i) for i in done], name)
 
 # %% ../../nbs/42_answering.ipynb #655ddefe
 def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
@@ -914,13 +918,14 @@ def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
     if not all((folder/i.image).is_file() for i in items): return None
     return lru_cache(None)(lambda name: picture_features(display_image(folder/name)))
 
-# %% ../../nbs/42_answering.ipynb #4cb6c9ec
+# %% ../../nbs/42_answering.ipynb #79b4f943
 def evaluate_answers(
     predictions: str | Path,                # VQA_result.csv, JSON lines, VLMEvalKit's table
     questions: str | Path | None = None,    # records or any form of texts; None: the truth in the predictions file
     train: str | Path | None = None,        # training questions for the baselines
     split: str = '',                        # of `questions`; '': all
     problems: Problems | None = None,       # what does not fit; default: the first is raised
+    answered: bool = False,                 # only what has a prediction counts: a person's thirty of many
 ) -> tuple[Answers, dict[str, Answers]]:  # of the predictions, of the dull baselines
     "Score a predictions file; prints the tables, with the dull baselines"
     problems = Problems() if problems is None else problems
@@ -928,16 +933,25 @@ def evaluate_answers(
     if questions: items = read_items(questions, problems, split)
     else: items = items_of_predictions(said)
     if not items:
-        raise BadInput(Problem(str(predictions), '', 'no question to score', 'give questions=, or a column truth'))
+        raise BadInput(Problem(str(predictions), '', 'no question to score', 'give questions=FILE, or a column truth'))
     got = [s.prediction for s in said if s.truth]
     if questions: got = match_predictions(items, said, predictions, problems)
+    rows = [k for k, p in enumerate(got) if p is not None]
+    none = Problem(str(predictions), '', 'answers no question of the set', 'use the questions it was made for')
+    if not rows: raise BadInput(none)
     answers = score_answers(items, got, Path(predictions).stem)
     learned = read_items(train, problems) if train else None
+    if answered and not questions:
+        raise BadInput(Problem(str(predictions), '', 'knows only its own questions', 'give questions=FILE'))
     if questions and not train: features = _features_of(Path(questions), items)
     try: dull = baselines(items, learned, features)
     except ValueError as e: dull = {}; problems.note(f'no baselines: {e}')
+    if answered:                            # the baselines learn from all, and are held to the same questions
+        problems.note(f'{len(rows)} of {len(items)} questions have an answer, and only these count')
+        answers, dull = answers._rows(rows), {n: a._rows(rows) for n, a in dull.items()}
     tables = [answers_table([*dull.values(), answers], by) for by in ('application', 'kind')]
     print(*tables, explain(answers), *(f'note: {n}' for n in problems.notes), sep='\n\n')
+    if answered: return answers, dull
     missing = f"\n{answers.cases()['missing']} of {len(items)} questions have no prediction and count as wrong"
     print(missing if questions else '\nthe questions are those of the predictions file: what is missing is not known')
     return answers, dull

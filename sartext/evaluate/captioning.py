@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METRICS', 'RAW', 'CORENLP', 'JARS', 'Pairs', 'CONSTANT', 'FACTS', 'PEOPLE', 'java', 'tokenize', 'Measured',
            'setup_spice', 'measure', 'matched', 'read_pairs', 'Protocol', 'Scores', 'leave_one_out', 'dull',
-           'measure_facts', 'clip_of', 'measure_clip', 'compare', 'caption_table', 'evaluate_file']
+           'measure_facts', 'Clip', 'measure_clip', 'compare', 'caption_table', 'image_files', 'evaluate_file']
 
-# %% ../../nbs/41_captioning.ipynb #341e5744
+# %% ../../nbs/41_captioning.ipynb #f9b7c704
 import contextlib, hashlib, importlib, importlib.metadata, json, os, re, shutil, subprocess, tempfile, threading
 import zipfile, zlib
 from collections import Counter
@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from .retrieval import Interval, Table, interval, normalise, one_scene
+from ..models.encoders import Encoder
 from ..models.starts import cache_folder
 from ..narrate.checking import check
-from ..records import BadInput, Problem, Problems, Record, atomic, progress, rng_for
-from ..sources.texts import IMAGE_KEYS, TEXT_KEYS, read_captions, table_rows
+from ..records import BadInput, Problem, Problems, Record, atomic, below, progress, rng_for
+from ..sources.texts import IMAGE_KEYS, PICTURES, TEXT_KEYS, finder, read_captions, table_rows
 
 # %% ../../nbs/41_captioning.ipynb #352b037a
 def java() -> str:
@@ -217,7 +218,7 @@ def setup_spice(
         raise BadInput(Problem(str(archive), '', why, f'correct it, or {_BY_HAND}')) from e
     return folder
 
-# %% ../../nbs/41_captioning.ipynb #7fc5fff0
+# %% ../../nbs/41_captioning.ipynb #c3fee5d1
 def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None = None) -> Measured | str:
     "SPICE of captions and references; a text says why it was not computed (tried with a stand-in: SPICE was not run)"
     try: more = setup_spice(cache=cache)
@@ -231,8 +232,11 @@ def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None 
                  stderr=subprocess.STDOUT)
         said = p.communicate()[0].decode('utf-8', 'replace')
         if p.returncode or not made.is_file(): return _failed('SPICE', said).problem.reason
-        f = {o['image_id']: o['scores']['All']['f'] for o in json.loads(made.read_text())}
-    each = np.array([f[i] if isinstance(f[i], (int, float)) else np.nan for i in range(len(pairs))])
+        try:
+            f = {o['image_id']: o['scores']['All']['f'] for o in json.loads(made.read_text('utf-8', 'replace'))}
+            each = np.array([f[i] if isinstance(f[i], (int, float)) else np.nan for i in range(len(pairs))])
+        except (ValueError, KeyError, TypeError) as e:
+            return f'what SPICE wrote holds no scores ({type(e).__name__}: {e}); set it up anew: sartext setup-spice'
     return _from_sums(_ratio, np.c_[each, np.ones(len(each))], each.mean(), each)
 
 # %% ../../nbs/41_captioning.ipynb #9e945ecd
@@ -312,7 +316,7 @@ def _sarlang(path: str | Path, problems: Problems) -> tuple:
         else: said[place], known[place] = predict, (label,)
     return *matched(said, known, problems, path)[:2], rows - len(said)
 
-# %% ../../nbs/41_captioning.ipynb #71adf996
+# %% ../../nbs/41_captioning.ipynb #bf1d6a7c
 @dataclass(frozen=True)
 class Protocol:
     "Under which rules captions were scored; scores of two protocols cannot be compared"
@@ -321,8 +325,10 @@ class Protocol:
     rule: str = 'all'           # which of them count
     tokens: str = 'PTB tokens'  # or 'raw strings'
     left_out: int = 0           # images that were spoilt and skipped
+    clip: str = ''              # the model of CLIPScore
     def __str__(self):
         out = f' · {self.left_out} images left out' if self.left_out else ''
+        out = (f' · CLIPScore by {self.clip}' if self.clip else '') + out
         return (f'{self.images} images · references an image: {self.references} ({self.rule}) · {self.tokens} · '
                 f"pycocoevalcap {importlib.metadata.version('pycocoevalcap')}{out}")
 
@@ -428,18 +434,20 @@ def measure_facts(
     sums = np.array(sums, float)
     return dict(zip(FACTS, (_from_sums(_ratio, sums[:, :2]), _from_sums(_ratio, sums[:, 2:]), _from_sums(_f1, sums))))
 
-# %% ../../nbs/41_captioning.ipynb #2c1d4e93
-def clip_of(start, records: Mapping[str, Record], folder: str | Path) -> Callable:
-    "Image ids and texts → cosines, by a `models.starts.Start` and the images below `folder`"
-    from sartext.imagery.read import display_image
-    from sartext.models.clip import embed_images, embed_texts
-    from sartext.models.starts import to_tensor
-    def cosines(images: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-        files = [Path(folder)/records[i].image for i in images]
-        batches = (to_tensor(map(display_image, files[k:k + 64]), start.preprocess) for k in range(0, len(files), 64))
-        seen, said = embed_images(start.model, batches), embed_texts(start.model, start.tokenizer, list(texts))
-        return (seen*said).sum(1)
-    return cosines
+# %% ../../nbs/41_captioning.ipynb #223f090b
+@dataclass(frozen=True)
+class Clip:
+    "Image ids and texts → cosines, by a model that has a place for both"
+    encoder: Encoder
+    files: Mapping[str, Path]       # image → its file
+    seen: dict = field(default_factory=dict, repr=False)     # image → its row
+    def __str__(self): return str(self.encoder)
+    def __call__(self, images: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+        "(N,) cosines of each image with its text"
+        from sartext.imagery.read import display_image
+        if new := [i for i in dict.fromkeys(images) if i not in self.seen]:
+            self.seen.update(zip(new, self.encoder.images(display_image(self.files[i]) for i in new)))
+        return (np.stack([self.seen[i] for i in images])*self.encoder.texts(list(texts))).sum(1)
 
 def measure_clip(captions: Mapping[str, Sequence[str]], clip: Callable) -> dict[str, Measured]:
     "CLIPScore of the captions, the mean over those of an image"
@@ -451,7 +459,7 @@ def measure_clip(captions: Mapping[str, Sequence[str]], clip: Callable) -> dict[
     each = np.array([each[a:b].mean() for a, b in zip(at, at[1:])])
     return {'CLIPScore': _from_sums(_ratio, np.c_[each, np.ones(len(each))], each.mean(), each)}
 
-# %% ../../nbs/41_captioning.ipynb #9ffa82aa
+# %% ../../nbs/41_captioning.ipynb #7f149174
 PEOPLE = 'people'
 
 def compare(
@@ -464,7 +472,7 @@ def compare(
     baselines: bool = True,
     rounds: int | None = None,                      # of `leave_one_out`; 0: no row for people
     facts: Callable | None = None,                  # record → what masks or pixels add
-    clip: Callable | None = None,                   # see `clip_of`
+    clip: Clip | None = None,                       # for CLIPScore
     left_out: int = 0, seed: int = 0, cache: str | Path | None = None,
 ) -> dict[str, Scores]:
     "Systems between dull baselines and people, by every metric"
@@ -490,7 +498,8 @@ def compare(
         if clip: scored |= measure_clip(said, clip)
         tokens = 'raw strings' if raw else 'PTB tokens'
         scenes = tuple(records[i].scene for i in of) if records else ()
-        found[name] = Scores(scored, Protocol(len(of), number, rule, tokens, left_out), of, scenes)
+        how = Protocol(len(of), number, rule, tokens, left_out, str(clip or ''))
+        found[name] = Scores(scored, how, of, scenes)
     return found
 
 # %% ../../nbs/41_captioning.ipynb #e6af7fa7
@@ -521,12 +530,38 @@ def caption_table(
     if PEOPLE not in scores: notes.append('no yardstick of people: no image has two different references, or not asked')
     return Table(('captions', 'references', *metrics), tuple(rows), ' · '.join(notes))
 
-# %% ../../nbs/41_captioning.ipynb #a58d3e46
+# %% ../../nbs/41_captioning.ipynb #35293710
+def image_files(
+    images: Iterable[str],                          # their ids
+    folder: str | Path,                             # what they lie below
+    records: Mapping[str, Record] | None = None,    # image → record
+    references: str | Path | None = None,           # captions.json: COCO's has the name of each id
+) -> dict[str, Path]:
+    "The file of each image below a folder"
+    folder, named, found = Path(folder), {}, {}
+    if references and not records:
+        for _, row in table_rows(references, Problems('skip')):
+            if isinstance(name := row.get('file_name'), str): named[str(row.get('image_id'))] = name
+    if not folder.is_dir(): raise BadInput(Problem(str(folder), '', 'is no folder', 'give the folder with the images'))
+    files = (p for p in sorted(folder.rglob('*')) if p.suffix.lower() in PICTURES)
+    find = finder(p.relative_to(folder).as_posix() for p in files)
+    for i in images:
+        name = records[i].image if records else named.get(i, i)
+        try: got = name if below(name) and (folder/name).is_file() else find(name)
+        except LookupError as e: raise BadInput(Problem(str(folder), f'image {i}', str(e), 'name its folder')) from e
+        if not got: raise BadInput(Problem(str(folder), f'image {i}', 'is not below this folder',
+                                           'give the folder with the images, or --records that name them'))
+        found[i] = folder/got
+    return found
+
+# %% ../../nbs/41_captioning.ipynb #2ad11857
 def evaluate_file(
     predictions: str | Path,                # results.json, or SARLANG's Caption_result.jsonl
     references: str | Path | None = None,   # captions.json
     records: Iterable[Record] | None = None, # with boxes, for facts, and scenes; images are found by id or path
     problems: Problems | None = None,
+    encoder: Encoder | None = None,         # for CLIPScore
+    images: str | Path | None = None,       # the folder with the images, which CLIPScore needs
     **options,                              # of `compare`
 ) -> tuple[dict[str, Scores], dict[str, tuple[str, ...]]]:
     "Score a file of captions: prints the table, returns the scores and the references they were held to"
@@ -543,6 +578,7 @@ def evaluate_file(
         if not refs: raise BadInput(lost)
         known = {i: known[i] for i in refs}
     name, raw = Path(predictions).stem, options.pop('raw', references is None)
+    if encoder: options['clip'] = Clip(encoder, image_files(refs, images, known, references))
     scores = compare({name: said}, refs, known, raw=raw, left_out=left, **options)
     print(caption_table(scores))
     return scores, refs

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['expected_hits', 'Table', 'Recalls', 'recall', 'fact_key', 'normalise', 'text_ceiling', 'recalls', 'chance',
            'random_recall', 'by_scene', 'one_scene', 'Interval', 'interval', 'Difference', 'paired_difference',
-           'paired_permutation', 'average', 'recall_table', 'breakdown']
+           'paired_permutation', 'average', 'recall_table', 'breakdown', 'Embedded', 'read_embeddings']
 
-# %% ../../nbs/40_retrieval.ipynb #83ca5c97
+# %% ../../nbs/40_retrieval.ipynb #4ffb5d5f
 import hashlib, html, json, re, unicodedata
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 import numpy as np
-from ..records import Fact, progress, seed_for
+from ..records import BadInput, Fact, Problem, progress, seed_for
 
 # %% ../../nbs/40_retrieval.ipynb #115c8ac3
 def expected_hits(
@@ -266,13 +267,13 @@ def text_ceiling(
         t2i[:, c] = expected_hits(0, images_with[text_codes[:, 0]], 1, k)
     return Recalls(i2t, t2i, owner, _positives(*_codes(None, owner, n)), tuple(ks), protocol)
 
-# %% ../../nbs/40_retrieval.ipynb #f73a9e33
+# %% ../../nbs/40_retrieval.ipynb #4f4100a2
 def recalls(
-    image_embeddings: np.ndarray,  # (N, D)
-    text_embeddings: np.ndarray,   # (M, D)
+    image_embeddings: np.ndarray | None,  # (N, D); None: `scores` are among the others
+    text_embeddings: np.ndarray | None,   # (M, D)
     facts: Sequence[str],          # (M,) `fact_key` of each text
     texts: Sequence[str],          # (M,) the texts themselves
-    **kwargs,                      # owner, ks, chunk, tolerance: as for `recall`
+    **kwargs,                      # scores, owner, ks, chunk, tolerance: as for `recall`
 ) -> dict[str, Recalls]:           # protocol → result
     "Recall under the three protocols: single-positive, group-positive on facts and on normalised strings"
     keys = {'single-positive': None, 'group-positive (facts)': facts,
@@ -498,3 +499,59 @@ def breakdown(
     return Table((what, 'images', *runs), (*rows, row('all', np.ones(n, bool))),
                  f'mean recall, percent, of the queries of each {what} against all {n} images · '
                  f'groups of fewer than {least} images: no interval')
+
+# %% ../../nbs/40_retrieval.ipynb #72300ee9
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    "What a model found, from a file: rows of images and texts, or their scores"
+    images: Mapping[str, int]           # id → row
+    texts: Mapping[str, int]            # text → row, of scores the column
+    arrays: tuple[np.ndarray, ...]      # (N, D) and (M, D); or scores (N, M)
+    def of(self, images: Sequence[str], texts: Sequence[str]) -> dict[str, np.ndarray | None]:
+        "The arguments for `recall` of these images and texts"
+        rows, columns = [self.images[i] for i in images], [self.texts[t] for t in texts]
+        if len(self.arrays) == 2:
+            return dict(image_embeddings=self.arrays[0][rows], text_embeddings=self.arrays[1][columns])
+        return dict(image_embeddings=None, text_embeddings=None, scores=self.arrays[0][np.ix_(rows, columns)])
+
+_FORM = 'save image_ids, texts, image_embeddings and text_embeddings (or scores) with numpy.savez'
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    "The arrays of an .npz file; nothing in it is unpickled"
+    def no(reason, remedy=_FORM): return BadInput(Problem(str(path), '', reason, remedy))
+    try:
+        with np.load(path, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+    except (OSError, MemoryError): raise
+    except Exception as e:                              # ValueError, BadZipFile, zlib.error, AttributeError of .npy, …
+        if 'pickle' in str(e): raise no('holds pickled objects, and reading them may run foreign code') from e
+        raise no(f'is no .npz file ({str(e) or type(e).__name__})') from e
+
+# %% ../../nbs/40_retrieval.ipynb #a6d06dfa
+def read_embeddings(path: str | Path) -> Embedded:
+    "Embeddings or scores of any model from an .npz file; `BadInput` says what is wrong with it"
+    path = Path(path); a = _arrays(path)
+    def no(reason, remedy=_FORM): return BadInput(Problem(str(path), '', reason, remedy))
+    wanted = ('scores',) if 'scores' in a else ('image_embeddings', 'text_embeddings')
+    if lost := [k for k in ('image_ids', 'texts', *wanted) if k not in a]: raise no(f'has no {lost[0]}, only {[*a]}')
+    names, arrays = [a['image_ids'], a['texts']], [a[k] for k in wanted]
+    if any(x.dtype.kind not in 'fiu' for x in arrays): raise no(f'{wanted[0]} are no numbers')
+    sizes = arrays[0].shape if len(arrays) == 1 else tuple(x.shape[0] if x.ndim else 0 for x in arrays)
+    for x, what, n in zip(names, ('image_ids', 'texts'), sizes):
+        if x.ndim != 1 or x.dtype.kind not in 'UiuS': raise no(f'{what} are no list of texts')
+        if len(x) != n: raise no(f'{len(x)} {what} for {n} rows or columns of {" and ".join(wanted)}')
+    try:                                                # not finite, all zeros, other shapes: by the row
+        if len(arrays) == 1: list(_given(arrays[0], None, 'row'))
+        else: arrays = [_unit(x, k, what) for x, k, what in zip(arrays, wanted, ('images', 'texts'))]
+    except ValueError as e: raise no(*str(e).partition('; ')[::2]) from e
+    if len({x.shape[1] for x in arrays}) > 1:
+        raise no(f'images have {arrays[0].shape[1]} dimensions, texts {arrays[1].shape[1]}', 'take both from one model')
+    keys = [[x.decode('utf-8', 'replace') if isinstance(x, bytes) else str(x) for x in o.tolist()] for o in names]
+    rows = [{k: i for i, k in reversed([*enumerate(o)])} for o in keys]     # of several the first
+    if len(rows[0]) < len(keys[0]):
+        twice = next(k for i, k in enumerate(keys[0]) if rows[0][k] != i)
+        raise no(f'image {twice!r} is there twice', 'keep one of its rows')
+    side = arrays[-1] if len(arrays) == 2 else arrays[0].T
+    for i, k in enumerate(keys[1]):
+        if rows[1][k] != i and not np.allclose(side[i], side[rows[1][k]], rtol=1e-3, atol=1e-4):
+            raise no(f'text {k[:60]!r} is there twice, with different numbers', 'keep one of them')
+    return Embedded(*rows, tuple(arrays))

@@ -8,7 +8,7 @@ __all__ = ['SCALES', 'ERRORS', 'COLUMNS', 'Item', 'Sample', 'item_key', 'draw_sa
            'scale_table', 'error_table', 'weighted_share', 'agreement_table', 'audit_figure', 'audit_text',
            'audit_report', 'errors_of']
 
-# %% ../../nbs/18_auditing.ipynb #e273bf39
+# %% ../../nbs/18_auditing.ipynb #b1b69f44
 import csv, hashlib, heapq, io, json, math, os, re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from statistics import NormalDist, fmean
 
 import numpy as np
 
-from .checking import Checked
+from .checking import COORDINATES, Checked
 from .rewriting import COLOURS
 from ..records import BadInput, Caption, Problem, Record, atomic, seed_for
 from ..sources.texts import file_text
@@ -470,8 +470,7 @@ def audit_report(
         f.write(f'<!DOCTYPE html><html lang="en">{head}{body}</html>\n')
     return out/'audit.html'
 
-# %% ../../nbs/18_auditing.ipynb #f4815b5d
-_COORDINATES = re.compile(r'[\[(]\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[)\]]|\b(?:box|bbox|pixel)\s*#?\d+', re.I)
+# %% ../../nbs/18_auditing.ipynb #e0709833
 _HEADINGS = {'position': 'wrong place', 'relation': 'wrong place', 'count': 'wrong count', 'presence': 'wrong count',
              'proportion': 'wrong count'}
 
@@ -490,7 +489,7 @@ def errors_of(
     for word in checked.forbidden: found['colour' if word in COLOURS else 'optical-only fact'].append(word)
     for f in checked.unverifiable:
         if f.kind in ('count', 'presence') and not f.value: found['absence unproven'].append(f'no {f.subject}')
-    found['raw coordinates'] += [m[0] for m in _COORDINATES.finditer(checked.text)]
+    found['raw coordinates'] += [m[0] for m in COORDINATES.finditer(checked.text)]
     if copies > 1: found['same caption'].append(f'{copies} images')
     stated = checked.supported or checked.unsupported or checked.unverifiable
     if not stated: found['vagueness'].append('it states no fact')

@@ -138,7 +138,7 @@ def json_items(path: str | Path, problems: Problems, chunk: int = CHUNK) -> Iter
             if held[end] == ']': return
             at = end
 
-# %% ../../nbs/05_texts.ipynb #d2750916
+# %% ../../nbs/05_texts.ipynb #3b2ffcbf
 JSON_LINES = ('.jsonl', '.ndjson')
 
 def _broken(path: Path) -> str:
@@ -152,7 +152,11 @@ def _broken(path: Path) -> str:
             if not piece: return ''
             line += piece.count(b'\n')
 
-def table_rows(path: str | Path, problems: Problems) -> Iterator[tuple[str, dict]]:
+def table_rows(
+    path: str | Path,
+    problems: Problems,
+    what: str = 'the captions',     # that the file should hold, for the remedy
+) -> Iterator[tuple[str, dict]]:
     "Place and row of a CSV, TSV, JSON or JSON lines file; names of CSV columns in small letters"
     path = Path(path); kind = path.suffix.lower()
     try:
@@ -163,7 +167,7 @@ def table_rows(path: str | Path, problems: Problems) -> Iterator[tuple[str, dict
                 rows = _json_rows(path, f if kind in JSON_LINES else f.read(), problems)
             else: rows = _array_rows(path, problems) if first == '[' else _csv_rows(path, f, problems)
             yield from rows
-    except OSError as e: problems.add(path, '', f'cannot be read: {e.strerror}', 'give the file with the captions')
+    except OSError as e: problems.add(path, '', f'cannot be read: {e.strerror}', f'give the file with {what}')
 
 # %% ../../nbs/05_texts.ipynb #a4932a6c
 def _texts(value) -> list[str]:
@@ -407,11 +411,12 @@ def _decoded(row: dict, names: dict[str, str], save) -> dict:
     names[index] = name
     return {**row, 'image': name}
 
-# %% ../../nbs/05_texts.ipynb #58c96941
+# %% ../../nbs/05_texts.ipynb #975d316e
 def read_told(
     path: str | Path,                       # a file, or a folder of them
     problems: Problems | None = None,       # where faults go; default: the first one is raised
     save: Callable[[str, bytes], None] | None = None,   # what to do with name and bytes of an image within a table
+    what: str = 'the captions',             # or questions that they should hold, for the remedy
 ) -> Iterator[tuple[Path, str, Told]]:      # file and place, what is said there
     "What files of captions and questions in any form say, row by row"
     problems = Problems() if problems is None else problems
@@ -420,7 +425,7 @@ def read_told(
         problems.add(path, '', 'holds no texts', f"give a file or folder with {', '.join(TEXT_FILES)}")
     for file in files:
         (split, kind), names = _of_file(file), {}
-        for place, row in table_rows(file, problems):
+        for place, row in table_rows(file, problems, what):
             try:
                 if 'index' in row and row.get('image'): row = _decoded(row, names, save)
                 said = told(row, kind)
