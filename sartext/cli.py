@@ -395,7 +395,7 @@ def _pictures(text: str) -> str | list[str]:
     except UnicodeDecodeError:
         raise BadInput(Problem(text, '', 'not UTF-8 text', 'save the file as UTF-8')) from None
 
-# %% ../nbs/62_cli.ipynb #8f3e3349
+# %% ../nbs/62_cli.ipynb #209a60fc
 @app.command()
 def build(
     records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
@@ -415,8 +415,7 @@ def build(
     words: Annotated[str, typer.Option(help='Keep captions of so many words: 3-60.', metavar='A-B')] = '',
     on_overlap: Annotated[OnOverlap, typer.Option(help='Train and test share a set.')] = OnOverlap.refuse,
     force: Annotated[bool, typer.Option('--force', help='Replace a finished data set of other records.')] = False,
-    formats: Annotated[str, typer.Option(help='Which to write, beside images and records: some of these.',
-                                         metavar='A,B')] = 'webdataset,parquet,csv',
+    formats: Annotated[str, typer.Option(help='Some of these, by commas.')] = 'webdataset,parquet,csv',
 ):
     "Split without leaks and write the data set.\n\nImages, WebDataset, Parquet, CSV, a card with figures."
     from sartext.dataset.build import Filters, build as build_dataset
@@ -613,13 +612,12 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #8d2f18d4
+# %% ../nbs/62_cli.ipynb #e36cdee0
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
     out: Annotated[Path, typer.Option(help='Folder for the checkpoints.')],
-    start: Annotated[str, typer.Option(
-        help='packaged, packaged-coca, random, an open_clip name or a checkpoint.')] = 'packaged',
+    start: Annotated[str, typer.Option(help='packaged(-coca), random, open_clip name, checkpoint.')] = 'packaged',
     stages: Annotated[str, typer.Option(help='Stages in order, by commas: optical, sar, mixed.')] = 'optical,sar',
     seed: Seed = 0,
     epochs: Annotated[str, typer.Option(help='Epochs of each stage, by commas; default: 3 optical, 6 SAR.')] = '',
