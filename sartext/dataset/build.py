@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'READING', 'PARTS', 'LIST', 'NOTES', 'TEMPORARY', 'NOTE', 'ENDS',
-           'FORMATS', 'safe_keys', 'fit', 'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner', 'load',
-           'statistics', 'save_figures', 'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
+           'FORMATS', 'FEW', 'safe_keys', 'fit', 'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner',
+           'load', 'statistics', 'save_figures', 'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
 # %% ../../nbs/22_build.ipynb #afdeefb5
 import hashlib, heapq, io, json, os, pickle, re
@@ -895,7 +895,7 @@ def _not_records(path: Path) -> None:
         raise BadInput(Problem(str(path), '', 'is an annotation file (COCO), not a file of records',
                                f'make records of it first: {first}'))
 
-# %% ../../nbs/22_build.ipynb #571cf099
+# %% ../../nbs/22_build.ipynb #afe3ee0f
 FEW = 20         # images: a share of twenty is known to about ±20 percentage points
 
 def _notes(rows: Sequence[Row], where: dict[str, str], fractions, problems: Problems) -> None:
@@ -907,7 +907,8 @@ def _notes(rows: Sequence[Row], where: dict[str, str], fractions, problems: Prob
     held = Counter(where[r.id] for r in rows if r.kept and r.modality == 'sar')
     for s, share in zip(SPLITS[1:], fractions[1:]):
         if share and held.total() and held[s] < FEW:
-            problems.note(f'{s} holds {held[s]} SAR image{'s'*(held[s] != 1)}, fewer than {FEW}: scores on it say little; '
+            images = f"{held[s]} SAR image{'s'*(held[s] != 1)}"
+            problems.note(f'{s} holds {images}, fewer than {FEW}: scores on it say little; '
                           'build from more records')
 
 def _counts(stats: dict, problems: Problems) -> dict:
