@@ -655,7 +655,7 @@ def retrieval(
     evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
     _tell(problems)
 
-# %% ../nbs/62_cli.ipynb #a3dd67f0
+# %% ../nbs/62_cli.ipynb #09f9ca59
 @app.command()
 def caption(
     model: Annotated[Path, typer.Argument(help='Folder of train, or a checkpoint folder, of a CoCa.')],
@@ -668,16 +668,20 @@ def caption(
 ):
     "Write a caption of each image with a trained CoCa."
     if beams > 1 and temperature: raise typer.BadParameter('needs one beam', param_hint='--temperature')
+    if not temperature < float('inf'): raise typer.BadParameter('is no number', param_hint='--temperature')
+    if not 0 < top_p <= 1: raise typer.BadParameter('is not above 0 and at most 1', param_hint='--top-p')
+    from sartext.imagery.read import display_image
     from sartext.models.coca import captions, start
     from sartext.train import last_checkpoint
-    said = captions(start(last_checkpoint(model)), images, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
+    seen = (display_image(i) if i.suffix.lower() in ('.tif', '.tiff') else i for i in images)    # of 16 bits, dB, …
+    said = captions(start(last_checkpoint(model)), seen, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
     lines = [json.dumps(dict(image=i.as_posix(), caption=t), ensure_ascii=False) for i, t in zip(images, said)]
     if out is None: print(*lines, sep='\n')
     else:
         with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
         print(f'captions: {out}')
 
-# %% ../nbs/62_cli.ipynb #64afe055
+# %% ../nbs/62_cli.ipynb #b6b4d4fb
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -698,7 +702,8 @@ def answers(
     _tell(problems)
     if not out: return
     sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
-                         made={'sartext': __version__})
+                         made={'sartext': __version__, 'left out': [str(p) for p in problems]})
+    if answered: sheet = replace(sheet, protocol=f'{sheet.protocol}, of what was answered')
     print(f'scores: {write_sheets([sheet], out)}')
 
 # %% ../nbs/62_cli.ipynb #38046228

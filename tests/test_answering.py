@@ -260,8 +260,10 @@ def test_more_faults(tmp_path):
     assert not faults and set(score_answers(items, got).cases()) == {'empty'}
     assert set(score_answers(items, [None]*len(items)).cases()) == {'missing'}
     (tmp_path/'extra.csv').write_text('image,predicted,question\nzz.png,3,How many ships?\n'); faults = Problems('skip')
-    a, _ = evaluate_answers(tmp_path/'extra.csv', tmp_path/'r.jsonl', problems=faults)
-    assert a.accuracy == 0 and a.cases()['missing'] == len(items) and 'is no question' in str(faults[0])
+    with pytest.raises(BadInput, match='answers no question of the set'): evaluate_answers(tmp_path/'extra.csv', tmp_path/'r.jsonl', problems=faults)
+    with open(tmp_path/'extra.csv', 'a', newline='') as f: csv.writer(f).writerow((items[0].image, 'unknown', items[0].question))
+    a, _ = evaluate_answers(tmp_path/'extra.csv', tmp_path/'r.jsonl', problems=(faults := Problems('skip')))
+    assert a.accuracy == 0 and a.cases()['missing'] == len(items) - 1 and 'is no question' in str(faults[0])
     with pytest.raises(BadInput, match='its truth is'): match_predictions(items[:1], [type(read_predictions(tmp_path/'extra.csv')[0])('line 1', items[0].image, items[0].question, 'x', 'other')])
     with pytest.raises(ValueError, match='one an item'): score_answers(items, ['3'])
 
@@ -298,7 +300,7 @@ def test_a_person_at_the_desk_is_scored(tmp_path):
     assert ui.desk.left == 0 and 'thank you' in ui.parts['status'].value and len({*seen}) == 30 and {i.application for i in seen} == {i.application for i in items}
     args = ['evaluate', 'answers', '--predictions', 'a b.csv', '--questions', 'asked.jsonl', '--out', 's.json', '--name', 'a person']
     r = sartext(*args, '--answered', cwd=tmp_path, env={'LC_ALL': 'C'}); assert r.returncode == 0, r.stderr
-    sheet, = read_sheets(tmp_path/'s.json'); assert sheet.n == 30 and sheet.scores['right'].value == pytest.approx(100*20/30) and f'30 of {len(items)} questions have an answer' in r.stdout
+    sheet, = read_sheets(tmp_path/'s.json'); assert sheet.n == 30 and sheet.scores['right'].value == pytest.approx(100*20/30) and f'30 of {len(items)} questions have an answer' in r.stdout and sheet.protocol == 'exact canonical forms, of what was answered'
     fitted = baselines(items)['question only']; own = [v.right for i, v in zip(fitted.items, fitted.verdicts) if i in seen]; assert sheet.baselines['question only']['right'].value == pytest.approx(100*np.mean(own))
     r = sartext(*args, cwd=tmp_path); assert read_sheets(tmp_path/'s.json')[0].n == len(items) and f'{len(items) - 30} of {len(items)} questions have no prediction' in r.stdout
     r = sartext('evaluate', 'answers', '--predictions', 'a b.csv', '--answered', cwd=tmp_path); assert r.returncode == 1 and '--questions' in r.stderr and len(r.stderr.splitlines()) == 1

@@ -142,6 +142,8 @@ def test_batch_equals_one_by_one(trained, pairs, how):
 def test_sampling_is_seeded(trained, pairs):
     def wrote(seed, **how): return coca.captions(trained[0], pairs['sar'].pixels[:4], seed=seed, **{'temperature': 5., 'longest': 12} | how)
     assert wrote(1) == wrote(1) != wrote(2)
+    for how in (dict(top_p=0.), dict(temperature=float('nan'))):
+        with pytest.raises(ValueError, match='draw nothing'): wrote(1, **how)
     assert wrote(1, top_p=1e-6, longest=None) == coca.captions(trained[0], pairs['sar'].pixels[:4])       # only the likeliest is left
 
 def test_limits_and_refusals(packaged, pairs):

@@ -98,7 +98,7 @@ def test_killed_while_sharding_with_two_workers(data):
     assert job.returncode == -signal.SIGKILL and not (top/'late/manifest.json').exists() and list((top/'late/webdataset').glob('*.tar'))
     assert b.build(top/'in/records.jsonl', top/'late', shard=10, workers=2) == manifest and contents(top/'late') == contents(top/'out')
 
-@pytest.mark.parametrize('change', ['none', 'damaged shard', 'damaged part', 'another filter', 'similarity'])
+@pytest.mark.parametrize('change', ['none', 'damaged shard', 'damaged part', 'another filter', 'similarity', 'a folder inside', 'a link'])
 def test_finished_shards_are_kept(data, tmp_path, monkeypatch, change):
     top, records, _ = data
     code = ('import os, signal, sys\nfrom sartext.dataset import build as b\nwrite, made = b.write_shard, []\n'
@@ -109,11 +109,15 @@ def test_finished_shards_are_kept(data, tmp_path, monkeypatch, change):
     when = {p: p.stat().st_mtime_ns for n in done for p in (tmp_path/'o').glob(f'*/{n}.*')}; assert len(when) == 4
     if change == 'damaged shard': (tmp_path/'o/webdataset'/f'{done[0]}.tar').write_bytes(b'half')
     if change == 'damaged part': (tmp_path/'o/.work'/done[0]/'records.jsonl').write_text('')
+    if change == 'a folder inside': (tmp_path/'o/.work'/done[0]/'.ipynb_checkpoints').mkdir()
+    if change == 'a link':                                                              # what lies behind it is not ours
+        (tmp_path/'o/.work'/done[0]).rename(tmp_path/'theirs'); (tmp_path/'o/.work'/done[0]).symlink_to(tmp_path/'theirs')
     filters = {'another filter': b.Filters(words=(3, 5)), 'similarity': b.Filters(similarity=lambda r, c: 1.)}.get(change, b.Filters())
     made, pack = [], b._pack
     monkeypatch.setattr(b, '_pack', lambda job, here: made.append(job['name']) or pack(job, here))
     b.build(top/'in/records.jsonl', tmp_path/'o', shard=10, filters=filters)
-    again = {'none': [], 'damaged shard': done[:1], 'damaged part': done[:1]}.get(change, done)
+    again = {'none': [], 'another filter': done, 'similarity': done}.get(change, done[:1])
+    if change == 'a link': assert (tmp_path/'theirs/note.json').exists()
     assert [n for n in made if n in done] == again and len(made) > len(again)
     assert {p for p in when if p.stat().st_mtime_ns == when[p]} == {p for p in when if p.name.split('.')[0] not in again}
     b.build(top/'in/records.jsonl', tmp_path/'new', shard=10, filters=filters)
@@ -491,6 +495,9 @@ def test_formats_asked_for_alone_are_written(data, tmp_path):
         assert [r.id for r, _ in b.load(tmp_path/'o', 'train')] == [r.id for r, _ in b.load(top/'out', 'train')]
         for name, said in (('parquet', 'load_dataset'), ('webdataset', 'webdataset'), ('csv', 'csv/train.csv'), ('parquet', 'configs:')):
             assert (said in (tmp_path/'o/README.md').read_text()) == (name in formats)
+    for formats in (['webdataset'], ['parquet']):
+        b.build(top/'in/records.jsonl', tmp_path/'t', shard=10, formats=formats, pictures=[], force=True)
+        assert ('are the configuration `texts`' in (tmp_path/'t/README.md').read_text()) == (formats == ['parquet'])
     with pytest.raises(ValueError, match="'zip'"): b.build(top/'in/records.jsonl', tmp_path/'no', formats=['zip'])
     assert not (tmp_path/'no').exists()
 

@@ -42,6 +42,10 @@ def test_foreign_models_are_asked_as_they_ask_themselves(built, foreign, kind, t
     seen = [Image.open(built/x.image).convert('RGB') for x in records]
     with torch.inference_mode():
         out = model(**processor(text=[c.text for c in said], images=seen, padding='max_length', truncation=True, max_length=12, return_tensors='pt'))
+    from sartext.models.encoders import encoder
+    ours = encoder(foreign[kind])
+    for rows, given in ((out.image_embeds, ours.images(seen)), (out.text_embeds, ours.texts([c.text for c in said]))):
+        np.testing.assert_allclose(given, torch.nn.functional.normalize(rows, dim=-1).numpy(), atol=1e-5)
     want = recall(out.image_embeds.numpy(), out.text_embeds.numpy(), tolerance=1e-6)
     assert sheet.n == len(records) >= 10 and sheet.model == f'my {kind}' and len(sheet.made['weights']) == 8
     assert sheet.scores['mean recall'].value == pytest.approx(want.mean_recall, abs=100/len(records)) and 'random order' in sheet.baselines

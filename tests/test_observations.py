@@ -117,6 +117,9 @@ def test_answers_over_a_damage_by_command(tmp_path):
     r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and "'other' has no answers at cloud cover 0.2; give them" in r.stderr
     (tmp_path/'points.csv').write_text('who,level,predictions\nmine,0,gone.csv\n'); r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and 'gone.csv' in r.stderr
     assert sartext(*args, '--out', 'curve.txt', cwd=tmp_path).returncode == 2
+    for row, said in (('mine,0.0,1.csv', "'mine' has answers at 0.0 twice"), ('question only,0,1.csv', 'is the name of a baseline')):
+        (tmp_path/'points.csv').write_text(f'who,level,predictions\nmine,0,0.csv\n{row}\n')
+        r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and said in r.stderr and len(r.stderr.splitlines()) == 1
 
 def test_a_curve_of_many_keeps_all_of_them():
     values = {f'w{k}': np.full((2, 1, 30), k) + np.arange(30) for k in range(7)}; assert len(Curve('x', (0, 1), values).plot().get_lines()) == 7

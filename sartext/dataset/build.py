@@ -7,8 +7,8 @@ __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'READING', 'PAR
            'FORMATS', 'FEW', 'safe_keys', 'fit', 'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #afdeefb5
-import hashlib, heapq, io, json, os, pickle, re
+# %% ../../nbs/22_build.ipynb #83f34c7b
+import hashlib, heapq, io, json, os, pickle, re, shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -393,11 +393,11 @@ def _front(stats: dict, files: Iterable[str]) -> str:
             lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
     return '\n'.join([*lines, '---', ''])
 
-# %% ../../nbs/22_build.ipynb #87c25819
+# %% ../../nbs/22_build.ipynb #c3fc9a8b
 REMOVED = {'duplicate images': 'records', 'duplicate captions': 'captions', 'length': 'captions',
            'contradiction': 'captions', 'similarity': 'captions'}          # filter → what it removes
 
-def _summary(stats: dict) -> str:
+def _summary(stats: dict, files: Collection[str]) -> str:
     "The tables of the card"
     count, extra = stats['count'], stats['extra']
     kinds = ('sar', 'optical') + ('texts',)*bool(extra['texts'])
@@ -405,9 +405,10 @@ def _summary(stats: dict) -> str:
     parts = [_table(('split', 'SAR images', 'optical images', 'texts only')[:1 + len(kinds)], splits),
              _table(('source', 'records'), count['source'].most_common())]
     if n := extra['texts']:
+        where = ', and are the configuration `texts` of the Parquet files alone'
         parts.append(f"{n:,} of {count['split'].total():,} records come without their image, by intent: they hold "
                      f'texts, boxes and metadata. They are marked `{TEXTS}` in records.jsonl, where `image` is its '
-                     'name in the source, and are the configuration `texts` of the Parquet files alone.')
+                     f"name in the source{where*any(f.startswith('parquet/') for f in files)}.")
     if count['category']: parts.append(_table(('category', 'objects'), count['category'].most_common()))
     if count['kind']:
         mean = {k: sum(n*c for n, c in v.items())/v.total() for k, v in stats['lengths'].items()}
@@ -496,7 +497,7 @@ READING = {'parquet/': "`datasets.load_dataset(FOLDER, 'sar')` reads `parquet/`.
            'webdataset/': 'WebDataset and open_clip (`--dataset-type webdataset`) read the shards in `webdataset/`.',
            'csv/train.csv': 'open_clip, run from this folder: `--train-data csv/train.csv`.'}   # where there is one
 
-# %% ../../nbs/22_build.ipynb #8ef259b9
+# %% ../../nbs/22_build.ipynb #a148d084
 def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str],
          title: str = 'A SAR image and text data set', overlap: Sequence[str] = ()) -> str:
     "The data set card, README.md"
@@ -510,7 +511,7 @@ def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: It
     filtered = f'\n\nSpeckle was filtered by {filtered}, looks estimated image by image.' if filtered else ''
     text = CARD if 'figures/samples.png' in files else CARD.replace('![Samples](figures/samples.png)\n\n', '')
     return _front(stats, files) + '\n' + text.format(
-        title=title, version=sartext.__version__, summary=_summary(stats) + filtered, licences=licences,
+        title=title, version=sartext.__version__, summary=_summary(stats, files) + filtered, licences=licences,
         unlabelled=note,
         figures='\n'.join(f'![{Path(f).stem}]({f})' for f in drawn),
         reading=''.join(f'- {said}\n' for begin, said in READING.items() if any(f.startswith(begin) for f in files)),
@@ -596,7 +597,7 @@ def _own(out: Path, files: Iterable[str] = (), keys: Iterable[str] = ()) -> None
     with atomic(out/LIST) as f: f.write(json.dumps(mine))
     (out/'manifest.json').unlink(missing_ok=True)
 
-# %% ../../nbs/22_build.ipynb #dc760a2c
+# %% ../../nbs/22_build.ipynb #72821c1c
 def _tidy(out: Path, files: Collection[str]) -> None:
     "Remove what earlier, other or killed builds of ours left and `files` does not name"
     ours, top = _ours(out), {'records.jsonl', 'README.md', 'manifest.json', 'problems.jsonl'}
@@ -610,9 +611,9 @@ def _tidy(out: Path, files: Collection[str]) -> None:
         if (out/part).is_dir() and not any((out/part).iterdir()): (out/part).rmdir()
 
 def _clear(folder: Path) -> None:
-    "Remove a folder in which a shard was written"
-    for p in folder.iterdir(): p.unlink(missing_ok=True)
-    folder.rmdir()
+    "Remove a folder in which a shard was written; of a link to one the link alone"
+    if folder.is_symlink(): folder.unlink()
+    else: shutil.rmtree(folder)
 
 def _leave(out: Path) -> None:
     "Remove our notes, the list of our files last: the manifest has their names now"
@@ -766,7 +767,7 @@ def _finish_run(job: dict, dropped: Counter) -> list[Record]:
             out.append(filtered(new, job['filters'], Path(job['out']), dropped) if job['filters'] != Filters() else new)
     return out
 
-# %% ../../nbs/22_build.ipynb #79eb9778
+# %% ../../nbs/22_build.ipynb #09471d84
 NOTE = 'note.json'      # in the folder of a shard: it is finished
 ENDS = dict(webdataset='tar', parquet='parquet')
 FORMATS = (*ENDS, 'csv')
@@ -797,7 +798,8 @@ def _packed(job: dict, here: Path) -> tuple[dict, list[Record]] | None:
     "The same of a shard that an earlier run finished, where nothing has changed since"
     try:
         note = json.loads((here/NOTE).read_text(encoding='utf-8'))
-        same = (job['how'] and note['how'] == job['how'] and {*note['files']} == {*_targets(job).values()}
+        same = (job['how'] and not here.is_symlink() and note['how'] == job['how']
+                and {*note['files']} == {*_targets(job).values()}
                 and {NOTE, *note['parts']} == {p.name for p in here.iterdir()}
                 and all(_sha(Path(at)/name) == sha for at, names in ((job['out'], 'files'), (here, 'parts'))
                         for name, sha in note[names].items()))

@@ -249,7 +249,7 @@ def _claim(out: Path, what: dict) -> None:
                                             'give a new or an empty folder'))
     with atomic(out/'export.json') as f: f.write(_dense(what) + '\n')
 
-# %% ../../nbs/23_formats.ipynb #3cb77005
+# %% ../../nbs/23_formats.ipynb #bdfc418d
 def export(
     data_dir: str | Path,       # a folder written by `build`
     to: str,                    # one of `FORMATS`
@@ -284,8 +284,9 @@ def export(
             n['records'] = sum(read_metadata(data_dir/name).num_rows for name in rows)
     if not rows:
         (out/'export.json').unlink()
-        raise BadInput(Problem(str(data_dir), '', f'nothing is said of its {modality} images',
-                               'narrate it, or name the other modality'))
+        why = f'nothing is said of its {modality} images', 'narrate it, or name the other modality'
+        if to == 'croissant' and not (data_dir/'parquet').is_dir(): why = 'holds no Parquet files', 'build it with them'
+        raise BadInput(Problem(str(data_dir), '', *why))
     done = what | dict(files=dict(sorted(rows.items())), records=n['records'], left_out=bare)
     with atomic(out/'export.json') as f: f.write(json.dumps(done, indent=1) + '\n')
     return done

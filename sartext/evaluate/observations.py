@@ -227,8 +227,14 @@ def takeover(
     low, high = np.quantile(found, (.025, .975), method='nearest')          # a draw that never crosses lies beyond all
     return Takeover(float(at), float(low), float(high), crosses, c.what, float(levels[0]))
 
-# %% ../../nbs/43_observations.ipynb #ff07e61d
+# %% ../../nbs/43_observations.ipynb #b2a226e6
 BLIND = ('question only', 'majority of the type')
+
+def _numbers(levels: list[str]) -> list:
+    "The levels as numbers where all are; '' stays"
+    try: numbers = [float(v) if v else '' for v in levels]
+    except ValueError: return levels
+    return numbers if all(v == '' or np.isfinite(v) for v in numbers) else levels
 
 def answers_curve(
     what: str,
@@ -248,7 +254,7 @@ def answers_curve(
     def run(v, _): return {who: of[v] if v in of else of[''] for who, of in given.items()} | flat
     return curve(what, levels, run, scenes=first.scenes())
 
-# %% ../../nbs/43_observations.ipynb #28da8918
+# %% ../../nbs/43_observations.ipynb #b076ceb0
 def read_points(path: str | Path, problems: Problems) -> list[tuple[str, object, Path]]:
     "Who answers, level and predictions file, row by row; a level is a number where all of them are"
     path, found = Path(path), []
@@ -258,12 +264,13 @@ def read_points(path: str | Path, problems: Problems) -> list[tuple[str, object,
             break
         who, level, file = ('' if row[k] is None else str(row[k]).strip() for k in ('who', 'level', 'predictions'))
         if not (who and file): problems.add(path, place, 'names nobody, or no file', 'give who and predictions')
-        elif (who, level) in {p[:2] for p in found}:
-            problems.add(path, place, f'{who!r} has answers at {level!r} twice', 'keep one of the rows')
-        else: found.append((who, level, path.parent/file))
-    try: numbers = [(who, float(v) if v else '', file) for who, v, file in found]
-    except ValueError: return found
-    return numbers if all(v == '' or np.isfinite(v) for _, v, _ in numbers) else found
+        elif who in BLIND: problems.add(path, place, f'{who!r} is the name of a baseline', 'name it otherwise')
+        else: found.append((place, who, level, path.parent/file))
+    rows, levels = {}, _numbers([level for _, _, level, _ in found])
+    for (place, who, _, file), level in zip(found, levels):
+        if (who, level) in rows: problems.add(path, place, f'{who!r} has answers at {level!r} twice', 'keep one row')
+        else: rows[who, level] = file
+    return [(who, level, file) for (who, level), file in rows.items()]
 
 def evaluate_curve(
     points: str | Path,                     # table of predictions, see `read_points`
@@ -278,6 +285,7 @@ def evaluate_curve(
     items, given = read_items(questions, problems, split), {}
     for who, level, file in read_points(points, problems):
         said = match_predictions(items, read_predictions(file, problems), file, problems)
+        if lost := sum(s is None for s in said): problems.note(f'{file}: {lost} of {len(items)} have no answer: wrong')
         given.setdefault(who, {})[level] = score_answers(items, said, who)
     if not given: raise BadInput(Problem(str(points), '', 'names no predictions', 'give who, level, predictions'))
     try: found = answers_curve(what, given, baselines(items, read_items(train, problems) if train else None))

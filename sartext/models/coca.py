@@ -215,18 +215,18 @@ def captioning(model):
             return tuple(out[k] for k in ('image_features', 'text_features', 'logits', 'labels', 'logit_scale'))
     return Captioning()
 
-# %% ../../nbs/32_coca.ipynb #882daaba
+# %% ../../nbs/32_coca.ipynb #45cf4bc3
 def drawn_by_lot(logp, temperature: float, top_p: float, lots: Sequence):
     "Log-probabilities (N, V) with noise, so that their largest is a sample of the likeliest that sum to `top_p`"
     import torch
     logp = (logp/temperature).log_softmax(-1)
     sure, order = logp.sort(dim=-1, descending=True, stable=True)
-    beyond = sure.exp().cumsum(-1) - sure.exp() >= top_p        # what comes before is enough; the first always stays
+    beyond = sure.exp().cumsum(-1) - sure.exp() >= top_p        # what comes before is enough
     logp = logp.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
     noise = torch.stack([torch.rand(logp.shape[-1], generator=g) for g in lots]).to(logp.device)
     return logp - (-noise.clamp(1e-10, 1 - 1e-7).log()).log()           # Gumbel's trick
 
-# %% ../../nbs/32_coca.ipynb #a1ea1c56
+# %% ../../nbs/32_coca.ipynb #6241cae9
 def generate(
     model,                          # CoCa
     pixels,                         # float (N, 3, H, W) from `normalise`, on the model's device
@@ -241,6 +241,8 @@ def generate(
     import torch
     start, end, pad = marks; n, inf = len(pixels), torch.inf
     if beams < 1 or (beams > 1 and temperature): raise ValueError('sample with one beam, or search without temperature')
+    if not (0 <= temperature < inf and 0 < top_p <= 1):
+        raise ValueError(f'temperature {temperature} and top_p {top_p} draw nothing; give them from 0, and in (0, 1]')
     if temperature and len(seeds) != n: raise ValueError(f'{n} pictures need as many seeds, not {len(seeds)}')
     most, lots = model.context_length, [torch.Generator().manual_seed(s % 2**63) for s in seeds]
     with torch.inference_mode():

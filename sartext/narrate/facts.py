@@ -391,7 +391,7 @@ def metadata_facts(record: Record) -> tuple[Fact, ...]:
 from ..imagery.read import Raster
 from .words import cover, share_word
 
-# %% ../../nbs/11_facts.ipynb #6bb2e76c
+# %% ../../nbs/11_facts.ipynb #e9faa8eb
 LEAST_PIXELS = 20
 _OBJECTS = frozenset(n for n, o in NOUNS.items() if o.scale == 'object')   # single things: no shape, no neighbours
 
@@ -419,6 +419,14 @@ def _patches(here: np.ndarray, single: bool = False, over: np.ndarray | None = N
     least = min(LEAST_PIXELS, max(map(len, found), default=0)/4) if single else LEAST_PIXELS
     return tuple(sorted((p for p in found if len(p) >= least), key=lambda p: (-len(p), *p[0])))
 
+def _under(here: np.ndarray, bridge: np.ndarray) -> np.ndarray:   # (H, W) bool
+    "Where water goes on under a bridge: no farther from it than the bridge is wide; a long one joins no two lakes"
+    from scipy import ndimage
+    if not bridge.any(): return bridge
+    wide = ndimage.distance_transform_edt(bridge).max() + 1
+    return bridge & (ndimage.distance_transform_edt(~here) <= wide)
+
+# %% ../../nbs/11_facts.ipynb #1d126e55
 def class_at(name: str, spacing: float | None) -> str:
     "What a class of a mask may be called: a cover as it is, an object as `spacing` allows"
     return nameable(name, spacing) if (name := cover(name)) in NOUNS else name
@@ -432,7 +440,8 @@ def regions(record: Record, mask: np.ndarray) -> list[Region]:
     for value, name in record.mask_classes.items():
         values.setdefault(class_at(name, record.spacing), []).append(int(value))
     for name, same in values.items():
-        here, over = np.isin(mask, same), np.isin(mask, values.get('bridge', [])) if name == 'water' else None
+        here = np.isin(mask, same)
+        over = _under(here, np.isin(mask, values.get('bridge', []))) if name == 'water' else None
         patches = _patches(here, name in _OBJECTS, over)
         if (n := int(here.sum())) >= LEAST_PIXELS: found.append(Region(name, here, n/mask.size, patches))
     return sorted(found, key=lambda r: (-r.share, r.name))
