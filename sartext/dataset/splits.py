@@ -88,19 +88,20 @@ def perceptual_hash(image: np.ndarray) -> str:   # uint8 (H, W) or (H, W, 3)
     middle = np.sort(low, axis=None)[127:129].mean()        # the median
     return np.packbits((low > middle).ravel()[_freq]).tobytes().hex()
 
-# %% ../../nbs/20_splits.ipynb #e08ba538
+# %% ../../nbs/20_splits.ipynb #39646e11
 @dataclass(frozen=True)
 class Fingerprint:
     "What makes two files the same picture"
     file: str       # SHA-256 of the file's bytes
-    pixels: str     # SHA-256 of the decoded 8-bit picture, its shape included
+    pixels: str     # XXH3 (128 bits) of the decoded 8-bit picture, its shape included
     phash: str      # `perceptual_hash`, '' where there is nothing to see
 
 def fingerprint(path: str | Path, image: np.ndarray | None = None, data: bytes | None = None, **how) -> Fingerprint:
     "Fingerprint of the picture at `path`; `image` is it decoded, `data` its bytes, where at hand; `how`: for `picture`"
+    import xxhash
     file = hashlib.sha256(Path(path).read_bytes() if data is None else data).hexdigest()
     image = picture(path, **how) if image is None else image
-    pixels = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
+    pixels = xxhash.xxh3_128(repr((image.shape, str(image.dtype))).encode())
     pixels.update(np.ascontiguousarray(image))
     return Fingerprint(file, pixels.hexdigest(), perceptual_hash(image))
 
