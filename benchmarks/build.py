@@ -80,17 +80,20 @@ def scale(top, a):
         print(f'{n:8,} records: {1e3*wall/n:6.2f} ms a record, {1e3*cpu/n:6.2f} ms of processor, peak {peak:.0f} MB')
 
 def kill(top, a):
-    drawn(top, a.n, a.size); whole, _, _ = beside(top, top/'whole'); rng, done, kills = random.Random(0), False, 0
+    "Kills at moments spread evenly over a build; each is continued, by the next build, which may be killed too"
+    drawn(top, a.n, a.size); rng, notes, out, kills, alike = random.Random(0), top/'killed/.work/made.jsonl', top/'killed', [], []
+    beside(top, top/'whole'); wall, _, _ = beside(top, top/'two', workers=2); alike.append(same(top/'whole', top/'two'))
     code = 'import sys\nfrom sartext.dataset.build import build\nif __name__ == "__main__": build(sys.argv[1], sys.argv[2], workers=2)'
-    for _ in range(a.kills):
-        job = subprocess.Popen([sys.executable, '-c', code, top/'records.jsonl', top/'killed'], stderr=subprocess.DEVNULL)
-        try: job.wait(timeout=rng.uniform(0, whole/4)); done = True
-        except subprocess.TimeoutExpired: job.send_signal(signal.SIGKILL); job.wait(); kills += 1
-        if done: break
-    notes = top/'killed/.work/made.jsonl'
-    print(f'{kills} kills of {a.kills}; noted at the end: {len(notes.read_bytes().splitlines()) if notes.exists() else "all"} of {a.n}')
-    build(top/'records.jsonl', top/'killed', workers=2)
-    print('same bytes as an uninterrupted build:', same(top/'whole', top/'killed'))
+    while len(kills) < a.kills:
+        job = subprocess.Popen([sys.executable, '-c', code, top/'records.jsonl', out], stderr=subprocess.DEVNULL)
+        try: job.wait(timeout=rng.uniform(0, wall))
+        except subprocess.TimeoutExpired:
+            job.send_signal(signal.SIGKILL); job.wait()
+            kills.append((len(notes.read_bytes().splitlines()), len([*notes.parent.glob('*/note.json')])) if notes.exists() else (0, 0))
+        else: alike.append(same(top/'whole', out)); shutil.rmtree(out)
+    build(top/'records.jsonl', out, workers=2); alike.append(same(top/'whole', out))
+    print(f'{len(kills)} kills; images + shards done at each, of {a.n} images:', *(f'{m}+{s}' for m, s in kills))
+    print(f'{sum(alike)} of {len(alike)} builds with two processes, all but the first of them killed and continued or run through, have the bytes of one process')
 
 def ray(top, a):
     drawn(top, a.n, a.size)

@@ -7,7 +7,7 @@ __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'READING', 'PAR
            'FORMATS', 'FEW', 'safe_keys', 'fit', 'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #83f34c7b
+# %% ../../nbs/22_build.ipynb #b7ae488b
 import hashlib, heapq, io, json, os, pickle, re, shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ import numpy as np
 import sartext
 from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
                              inside, is_new, map_outline, parse_record, read_records, seed_for, to_json, write_records)
-from ..imagery.speckle import FILTERS
+from ..imagery.speckle import BLIND, FILTERS
 from ..sources.catalogue import catalogue, overlaps, refuse_overlap
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
@@ -238,7 +238,7 @@ def load(
     data_dir = _whole(data_dir)
     return ((r, (data_dir/r.image).read_bytes()) for r in _of(_in(data_dir, split), modality))
 
-# %% ../../nbs/22_build.ipynb #53cd84c2
+# %% ../../nbs/22_build.ipynb #507fc6b8
 COUNTED = ('split', 'source', 'category', 'kind', 'route', 'licence', 'objects', 'polarisation', 'band', 'modality',
            'facts', 'provenance', 'spacing', 'incidence', 'extra')
 
@@ -266,6 +266,7 @@ def _tally(records: Iterable[Record], extra: Counter | None = None) -> dict:
             texts.append(int.from_bytes(hashlib.sha256(c.text.encode()).digest()[:8])); words.update(said)
             lengths.setdefault(c.kind, Counter())[len(said)] += 1
         count['extra'].update(captionless=not r.captions, questions=len(r.questions), texts=bare,
+                              looks=r.modality == 'sar' and not bare and bool(r.sar.enl or r.sar.looks),
                               partners=len(r.partners)*(not bare), masks=r.mask is not None and not bare)
     return dict(count=count, lengths=lengths, texts=np.array(texts, 'u8'), words=words, where=where)
 
@@ -465,7 +466,7 @@ def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Seque
     return '\n'.join(lines + [f"  - {', '.join(g.ids[:8])}{' …' if len(g.ids) > 8 else ''} ({', '.join(g.why)})"
                               for g in duplicates[:20]])
 
-# %% ../../nbs/22_build.ipynb #354bf129
+# %% ../../nbs/22_build.ipynb #033932ee
 CARD = """# {title}
 
 Built with sartext {version}: SAR images with captions that carry their evidence.
@@ -486,7 +487,7 @@ Built with sartext {version}: SAR images with captions that carry their evidence
 
 {licences}
 
-Every record names its source and licence, every caption its route. Images stay under the licence of their source.
+Every caption names its route, every record its source and licence where its annotation does. Images stay under the licence of their source.
 
 ## How to read it
 
@@ -506,7 +507,16 @@ READING = {'parquet/': "`datasets.load_dataset(FOLDER, 'sar')` reads `parquet/`.
            'webdataset/': 'WebDataset and open_clip (`--dataset-type webdataset`) read the shards in `webdataset/`.',
            'csv/train.csv': 'open_clip, run from this folder: `--train-data csv/train.csv`.'}   # where there is one
 
-# %% ../../nbs/22_build.ipynb #a148d084
+# %% ../../nbs/22_build.ipynb #5a0695a2
+def _speckle_words(name: str, stats: dict) -> str:
+    "What was done to the speckle, and what was known for it"
+    n, known = stats['count']['modality']['sar'], stats['extra']['looks']
+    how = ('' if name in BLIND else ', with the looks their records state' if known == n else
+           ', its number of looks estimated on each image' if not known else
+           f', with the looks that {known:,} of {n:,} records state, estimated on the other images')
+    return (f'\n\nSpeckle was filtered by {name}{how}. Where a source holds grey values stretched for the eye, they were '
+            'taken as amplitude; speckle is not multiplicative there any more, and no filter does what its theory says.')
+
 def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str],
          title: str = 'A SAR image and text data set', overlap: Sequence[str] = ()) -> str:
     "The data set card, README.md"
@@ -516,8 +526,7 @@ def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: It
     bare = stats['count']['licence']['not stated']
     note = f'{bare:,} records come without a stated licence: ask their source before passing them on.' if bare else \
         'Licences are as the records state them; check them at the source.'
-    filtered = parameters.get('speckle')
-    filtered = f'\n\nSpeckle was filtered by {filtered}, looks estimated image by image.' if filtered else ''
+    filtered = _speckle_words(parameters['speckle'], stats) if parameters.get('speckle') else ''
     text = CARD if 'figures/samples.png' in files else CARD.replace('![Samples](figures/samples.png)\n\n', '')
     return _front(stats, files) + '\n' + text.format(
         title=title, version=sartext.__version__, summary=_summary(stats, files) + filtered, licences=licences,
