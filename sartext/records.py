@@ -104,7 +104,7 @@ class Box:
     @property
     def area(self): return self.w*self.h
 
-# %% ../nbs/00_records.ipynb #31888b69
+# %% ../nbs/00_records.ipynb #379113be
 QUANTITIES = ('complex', 'dn', 'amplitude', 'intensity', 'db', 'display')   # 'display': stretched to 8 bit for the eye
 NORMALISATIONS = ('beta0', 'sigma0', 'gamma0', 'uncalibrated')
 
@@ -127,6 +127,10 @@ class Sar:
     pixel_spacing: tuple[float, float] | None = None # metres along x and along y
     resolution: tuple[float, float] | None = None    # metres along x and along y
     datetime: str | None = None               # ISO 8601, UTC
+    @property
+    def shown(self) -> tuple[str, ...]:
+        "The polarisations a grey image of it shows: of a raster of several bands the first"
+        return (self.polarisations or ())[:None if self.quantity in (None, 'display') else 1]
 
 # %% ../nbs/00_records.ipynb #ab433f98
 @dataclass(frozen=True)

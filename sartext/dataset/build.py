@@ -57,9 +57,9 @@ def to_png(array: np.ndarray, size: int | None = None, nearest: bool = False) ->
     f = io.BytesIO(); im.save(f, 'PNG', compress_level=4)
     return f.getvalue()
 
-# %% ../../nbs/22_build.ipynb #cc98ca5d
+# %% ../../nbs/22_build.ipynb #e5ac80f5
 def _pixels(im) -> np.ndarray:
-    "The pixels of a Pillow image; grey ones through Arrow, without the copies that take a tenth of the time of decoding"
+    "The pixels of a Pillow image; grey ones through Arrow, without copies that cost a tenth of decoding"
     import pyarrow as pa
     im.load()
     if im.mode == 'L':
@@ -161,7 +161,7 @@ def _make(job: dict, old: dict | None = None) -> dict:
         if name == 'image': made['size'] = list(fit(*job['want'], job['size']))
     return made
 
-# %% ../../nbs/22_build.ipynb #55d8d2de
+# %% ../../nbs/22_build.ipynb #68657a42
 def _scaled(box: Box, sx: float, sy: float) -> Box:
     "`box` in the shrunk picture; a run-length code is one of the old pixels, so it goes"
     box = map_outline(box, lambda x, y: (x*sx, y*sy))
@@ -180,7 +180,9 @@ def _true(record: Record) -> Record:
 
 def finished(record: Record, split: str, made: dict) -> Record:
     "`record` as it stands in the data set: paths, size, boxes, spacing and true sentences of the picture written"
-    (w, h), sar = made['size'], replace(record.sar, quantity='display') if record.modality == 'sar' else record.sar
+    (w, h), sar, shown = made['size'], record.sar, record.sar.shown or None
+    hidden = record.modality == 'sar' and shown != (sar.polarisations or None)
+    if record.modality == 'sar': sar = replace(sar, quantity='display', polarisations=shown)
     sx, sy = w/record.width, h/record.height
     others = {parts[1]: name for name in sorted(made['files']) if len(parts := name.split('.')) == 3}
     image = next(name for name in made['files'] if name.count('.') == 1)
@@ -190,7 +192,7 @@ def finished(record: Record, split: str, made: dict) -> Record:
         record = replace(record, boxes=tuple(_scaled(b, sx, sy) for b in record.boxes))
         sar = replace(sar, pixel_spacing=spacing)
     record = replace(record, image=image, width=w, height=h, split=split, sar=sar, mask=mask, partners=others)
-    return _true(record) if scaled else record
+    return _true(record) if scaled or hidden else record
 
 # %% ../../nbs/22_build.ipynb #2fd759dc
 def _whole(data_dir: str | Path) -> Path:
@@ -403,7 +405,7 @@ def _front(stats: dict, files: Iterable[str]) -> str:
             lines += [f"  - split: {'validation' if s == 'val' else s}", f'    path: parquet/{prefix}{s}-*.parquet']
     return '\n'.join([*lines, '---', ''])
 
-# %% ../../nbs/22_build.ipynb #c3fc9a8b
+# %% ../../nbs/22_build.ipynb #0b870dd6
 REMOVED = {'duplicate images': 'records', 'duplicate captions': 'captions', 'length': 'captions',
            'contradiction': 'captions', 'similarity': 'captions'}          # filter → what it removes
 
@@ -436,8 +438,9 @@ def _summary(stats: dict, files: Collection[str]) -> str:
     parts.append(f"{extra['captionless']:,} images without a caption · {extra['questions']:,} questions · "
                  f"{extra['partners']:,} partners · {extra['masks']:,} masks")
     if n := extra['dropped captions'] + extra['dropped questions']:
-        parts.append(f"{n:,} captions and questions of the source records were left out: shrinking the images made "
-                     'what they state false (metres a pixel, what can be told apart). Caption the shrunk records anew.')
+        parts.append(f'{n:,} captions and questions of the source records were left out: what they '
+                     'state is not so of the images here (metres a pixel, what can be told apart, a polarisation '
+                     'that is not shown). Caption these records anew.')
     if removed := {k: n for k, n in extra.items() if k in REMOVED}:
         rows = [(k, what, removed[k]) for k, what in REMOVED.items() if k in removed]
         parts.append(_table(('removed by the filter', 'of the', 'number'), rows))
@@ -466,7 +469,7 @@ def _split_words(parameters: dict, duplicates, leaks, moved: int, overlap: Seque
     return '\n'.join(lines + [f"  - {', '.join(g.ids[:8])}{' …' if len(g.ids) > 8 else ''} ({', '.join(g.why)})"
                               for g in duplicates[:20]])
 
-# %% ../../nbs/22_build.ipynb #033932ee
+# %% ../../nbs/22_build.ipynb #610ce18b
 CARD = """# {title}
 
 Built with sartext {version}: SAR images with captions that carry their evidence.
@@ -487,7 +490,8 @@ Built with sartext {version}: SAR images with captions that carry their evidence
 
 {licences}
 
-Every caption names its route, every record its source and licence where its annotation does. Images stay under the licence of their source.
+Every caption names its route, every record its source and licence where its annotation does.
+Images stay under the licence of their source.
 
 ## How to read it
 
@@ -507,15 +511,16 @@ READING = {'parquet/': "`datasets.load_dataset(FOLDER, 'sar')` reads `parquet/`.
            'webdataset/': 'WebDataset and open_clip (`--dataset-type webdataset`) read the shards in `webdataset/`.',
            'csv/train.csv': 'open_clip, run from this folder: `--train-data csv/train.csv`.'}   # where there is one
 
-# %% ../../nbs/22_build.ipynb #5a0695a2
+# %% ../../nbs/22_build.ipynb #21b590b6
 def _speckle_words(name: str, stats: dict) -> str:
     "What was done to the speckle, and what was known for it"
     n, known = stats['count']['modality']['sar'], stats['extra']['looks']
     how = ('' if name in BLIND else ', with the looks their records state' if known == n else
            ', its number of looks estimated on each image' if not known else
            f', with the looks that {known:,} of {n:,} records state, estimated on the other images')
-    return (f'\n\nSpeckle was filtered by {name}{how}. Where a source holds grey values stretched for the eye, they were '
-            'taken as amplitude; speckle is not multiplicative there any more, and no filter does what its theory says.')
+    return (f'\n\nSpeckle was filtered by {name}{how}. Where a source holds grey values stretched for the eye, they '
+            'were taken as amplitude; speckle is not multiplicative there any more, and no filter does what its theory '
+            'says.')
 
 def card(stats: dict, parameters: dict, duplicates, leaks, moved: int, files: Iterable[str],
          title: str = 'A SAR image and text data set', overlap: Sequence[str] = ()) -> str:

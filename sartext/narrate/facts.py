@@ -369,18 +369,18 @@ def box_facts(record: Record) -> tuple[Fact, ...]:
     return sorted_facts([*_counts(record, seen), *_positions(seen), *_sizes(seen), *_relations(record, seen),
                          *_attributes(seen)])
 
-# %% ../../nbs/11_facts.ipynb #b52f9944
+# %% ../../nbs/11_facts.ipynb #34c8587d
 def _metric(pair: tuple[float, float]) -> str:
     "'10 m', or '2.3 m by 14.1 m' where the two sides differ"
     x, y = (f'{v:.3g}' for v in pair)
     return f'{x} m' if x == y else f'{x} m by {y} m'
 
 def metadata_facts(record: Record) -> tuple[Fact, ...]:
-    "What the record knows of how the picture was made"
+    "What the record knows of how the picture was made; of a raster of several bands the first is the picture"
     sar, found = record.sar, []
     for key in ('sensor', 'band', 'mode'):
         if value := ' '.join((getattr(sar, key) or '').split()): found.append(Fact('metadata', key, value))
-    found += [Fact('metadata', 'polarisation', p) for p in sar.polarisations or ()]
+    found += [Fact('metadata', 'polarisation', p) for p in sar.shown]
     if sar.pixel_spacing: found.append(Fact('metadata', 'spacing', _metric(sar.pixel_spacing)))
     if sar.resolution:
         found += [Fact('metadata', 'resolution', _metric(sar.resolution)),
