@@ -112,25 +112,27 @@ def test_greedy_is_the_plainest_loop():
     wrote = coca.generate(s.model, x, mark, longest=11)
     assert torch.equal(wrote, ids[:, 1:]) and len({tuple(o) for o in wrote.tolist()}) > 1       # and they differ
 
-def test_wide_beam_finds_the_best():
-    "With a beam as wide as all beginnings, what comes out is the best of all captions of up to three tokens"
+@pytest.mark.parametrize('longest, beams', [(3, 7), (4, 20)])
+def test_wide_beam_finds_the_best(longest, beams):
+    "A beam that holds all beginnings (as wide as the vocabulary after one token, 4·5 after two) finds the best of all captions"
     small = {k: dict(v, vocab_size=7, context_length=4) if k != 'vision_cfg' else v for k, v in TINY.items() if k not in ('embed_dim', 'custom_text')}
-    model = coca.build_coca({**small, 'embed_dim': 32}, seed=5)
+    model = coca.build_coca({**small, 'embed_dim': 32}, seed=4)
     with torch.no_grad():
-        for p in model.parameters(): p += .3*torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    start, end, pad = 5, 6, 0; x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2)); best = {}
-    def grow(ids, total):
-        if len(ids) > 1 and (ids[-1] == end or len(ids) == 4): best[tuple(ids[1:])] = total/(len(ids) - 1); return
+        for p in model.parameters(): p += .3*torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel() + 4))
+    start, end, pad = 5, 6, 0; views = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2)); narrow = 0
+    def grow(x, ids, total, found):
+        if len(ids) > 1 and (ids[-1] == end or len(ids) == longest): found[tuple(ids[1:])] = total/(len(ids) - 1); return found
         with torch.no_grad(): logits = model(x, torch.tensor([ids]), output_labels=False)['logits'][0, -1]
         logits[[start, pad] + [end]*(len(ids) == 1)] = -torch.inf
         for token, v in enumerate(logits.log_softmax(-1).tolist()):
-            if np.isfinite(v): grow(ids + [token], total + v)
-    grow([start], 0.)
-    wrote = [int(t) for t in coca.generate(model, x, (start, end, pad), beams=7)[0]]
-    wide = tuple(wrote[:wrote.index(end) + 1] if end in wrote else wrote)
-    assert len(best) > 50 and best[wide] >= sorted(best.values())[-3]
-    greedy = tuple(t for t in coca.generate(model, x, (start, end, pad))[0].tolist() if t != pad)
-    assert best[wide] >= best[greedy]
+            if np.isfinite(v): grow(x, ids + [token], total + v, found)
+        return found
+    wide, greedy = (coca.generate(model, views, (start, end, pad), beams=b, longest=longest).tolist() for b in (beams, 1))
+    for x, w, g in zip(views, wide, greedy):
+        best = grow(x[None], [start], 0., {}); assert len(best) == {3: 20, 4: 84}[longest]
+        assert tuple(t for t in w if t != pad) == max(best, key=best.get)
+        narrow += best[tuple(t for t in g if t != pad)] < max(best.values())
+    assert narrow                           # greedy misses one: the beam earns its width
 
 @pytest.mark.parametrize('how', HOW, ids=['greedy', 'beams', 'sampled'])
 def test_batch_equals_one_by_one(trained, pairs, how):
