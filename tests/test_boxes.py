@@ -14,6 +14,22 @@ def skipped(read, *args, **kwargs):
     problems = Problems('skip')
     return list(read(*args, problems=problems, **kwargs)), problems
 
+def test_images_that_are_called_otherwise_are_one_fault(tmp_path):
+    "COCO, VOC, YOLO and DOTA of three images, all renamed: one sentence with names of both sides, whatever is skipped; no image is called empty"
+    for kind in ('images', 'sub/deep', 'voc', 'yolo', 'dota'): (tmp_path/kind).mkdir(parents=True)
+    for k in range(3):
+        Image.new('L', (32, 32)).save(tmp_path/'images'/f'scan{k}.png'); Image.new('L', (32, 32)).save(tmp_path/'sub/deep'/f'im{k}.png')
+        (tmp_path/'voc'/f'im{k}.xml').write_text(f'<annotation><filename>im{k}.png</filename></annotation>')
+        (tmp_path/'yolo'/f'im{k}.txt').write_text('0 .5 .5 .1 .1\n'); (tmp_path/'dota'/f'im{k}.txt').write_text('1 1 5 1 5 5 1 5 ship 0\n')
+    (tmp_path/'coco.json').write_text(json.dumps(dict(images=[dict(id=k, file_name=f'im{k}.png') for k in range(3)], annotations=[], categories=[])))
+    for form, given in (('coco', 'coco.json'), ('voc', 'voc'), ('yolo', 'yolo'), ('dota', 'dota')):
+        for on_error in ('stop', 'skip'):
+            with pytest.raises(BadInput) as e: list(read_boxes(tmp_path/'images', tmp_path/given, form, Problems(on_error), names={'0': 'ship'}))
+            told = str(e.value); assert f'{given}: none of its 3 images' in told and all(n in told for n in ('im0.', 'im1.', 'scan0.png, scan1.png')), told
+    with pytest.raises(BadInput, match='give .*deep as images'): list(read_coco(tmp_path/'coco.json', tmp_path/'sub'))
+    (tmp_path/'images/scan0.png').rename(tmp_path/'images/im0.png'); faults = Problems('skip')       # one that fits: the others are named one by one
+    assert len(list(read_coco(tmp_path/'coco.json', tmp_path/'images', faults))) == 1 and len(faults) == 2
+
 # ── real data ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.fixture(scope='module')
 def ssdd(data):

@@ -6,8 +6,8 @@
 __all__ = ['UNITS', 'FORMATS', 'noun', 'read_coco', 'angle_unit', 'read_voc', 'read_yolo', 'read_dota', 'ais', 'read_opensarship',
            'read_boxes']
 
-# %% ../../nbs/06_boxes.ipynb #641d414d
-import glob, json, math, re
+# %% ../../nbs/06_boxes.ipynb #de914395
+import glob, json, math, os, re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -94,7 +94,7 @@ def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
     box = map_outline(box, lambda x, y: (within(x, width), within(y, height)))
     return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h)), ''
 
-# %% ../../nbs/06_boxes.ipynb #0a27052b
+# %% ../../nbs/06_boxes.ipynb #f65a0f6f
 def _over(box, width, height) -> int:
     "Whole pixels that `box` reaches over the edge; 0 where it does not, or where most of it lies outside"
     over = max(-box.x, -box.y, box.x + box.w - width, box.y + box.h - height)
@@ -121,12 +121,27 @@ def _below(path: str, images: Path) -> str:
     first, _, rest = path.partition('/')
     return rest if first == images.resolve().name and not (images/path).is_file() and (images/rest).is_file() else path
 
-# %% ../../nbs/06_boxes.ipynb #1bff6e7d
+def _pictures(images) -> list[str]:
+    "Paths of all pictures below a folder, sorted"
+    found = (p for p in Path(images).rglob('*') if p.suffix.lower() in PICTURES and p.is_file())
+    return sorted(p.relative_to(images).as_posix() for p in found)
+
+def _none_there(where, named: Sequence[str], images) -> None:
+    "Refuse an annotation none of whose images is in the folder: that is one fault, not one for each"
+    def some(names): return ', '.join(map(str, names[:2])) + ', …'*(len(names) > 2) if names else 'no image'
+    beside = list(Path(images).glob(f'*/{glob.escape(named[0])}'))
+    why = f'it names {some(named)}, the folder holds {some(_pictures(images))}'
+    refuse(where, '', f'none of its {len(named)} images is in {images}: {why}', f'give {beside[0].parent} as images' if len(beside) == 1 else
+           'give the folder with these images, or name them alike in both')
+
+# %% ../../nbs/06_boxes.ipynb #df4e7ec8
 def _records(annotated, classes, images, problems, slack, decode, about) -> Iterator[Record]:
     "Records of the images in order of their paths; what is wrong with one is named and it is left out"
     for a in annotated: a.path = a.path and _below(a.path, Path(images))
     annotated, ids = sorted(annotated, key=lambda a: a.path), _ids(list({a.path for a in annotated}))
-    scene, every = about.pop('scene', ''), None
+    scene, every, named = about.pop('scene', ''), None, [a.path for a in annotated if a.path]
+    if len(named) > 1 and not any((Path(images)/p).is_file() for p in named):
+        _none_there(os.path.commonpath({a.file for a in annotated}), named, images)
     if numbers := ', '.join(sorted(c for c in classes if c.isdigit())):
         problems.note(f"the classes are called {numbers}; names=FILE says what that means, "
                       "in lines like '0,2S1' or one name a line from 0 on")
@@ -509,12 +524,7 @@ def _yolo_box(line: str, size: tuple[int, int], names: Mapping[str, str]) -> Box
     ring = tuple((_tidy(round(x*width, 3)), _tidy(round(y*height, 3))) for x, y in zip(values[::2], values[1::2]))
     return _ring_box(category, ring, **score)
 
-# %% ../../nbs/06_boxes.ipynb #fba063b8
-def _pictures(images) -> list[str]:
-    "Paths of all pictures below a folder, sorted"
-    found = (p for p in Path(images).rglob('*') if p.suffix.lower() in PICTURES and p.is_file())
-    return sorted(p.relative_to(images).as_posix() for p in found)
-
+# %% ../../nbs/06_boxes.ipynb #e4eaf12f
 def _lines(file) -> list[tuple[int, str]]:
     "Numbered lines with something on them; `ValueError` where the file cannot be read"
     try: text = Path(file).read_text(encoding='utf-8-sig')
@@ -528,7 +538,7 @@ def _text_objects(a: _Annotated, lines, box, problems):
         except ValueError as e:
             problems.add(a.file, f'line {i}', str(e), _left_out(a.path, 'correct the line')); a.counts = False
 
-# %% ../../nbs/06_boxes.ipynb #5ccbb444
+# %% ../../nbs/06_boxes.ipynb #53791291
 def _yolo_names(labels: Path, names) -> dict[str, str]:
     "Class number → noun, from `names` or from the classes file beside the labels"
     beside = (labels/'classes.txt', labels.parent/'classes.txt', labels.parent/'data.yaml')
@@ -562,9 +572,9 @@ def read_yolo(
         except (BadInput, ValueError) as e:
             problems.add(file, '', str(e), _left_out(path, 'replace the file')); a.counts = False; continue
         _text_objects(a, lines, lambda line: _yolo_box(line, size, names), problems)
-    for file in sorted({*labels.rglob('*.txt')} - used):
-        if file.name != 'classes.txt':
-            problems.add(file, '', f'no image of this name in {images}', 'add the image or remove the file')
+    others = sorted(f for f in {*labels.rglob('*.txt')} - used if f.name != 'classes.txt')
+    if not used and len(others) > 1: _none_there(labels, [f.relative_to(labels).as_posix() for f in others], images)
+    for file in others: problems.add(file, '', f'no image of this name in {images}', 'add the image or remove the file')
     yield from _records(found, sorted({*names.values()}), images, problems, slack, decode, about)
 
 # %% ../../nbs/06_boxes.ipynb #f4c629b9
@@ -580,7 +590,7 @@ def _dota_box(line: str, names: Mapping[str, str]) -> Box:
     name = ' '.join(label)
     return _ring_box(names.get(name, noun(name)), ring, **({'difficult': int(mark)} if mark != '0' else {}))
 
-# %% ../../nbs/06_boxes.ipynb #cf430dba
+# %% ../../nbs/06_boxes.ipynb #cc19c2c4
 def read_dota(
     folder: str | Path,                 # text files, one an image, named like it; or one such file
     images: str | Path,                 # the folder with the images
@@ -596,6 +606,7 @@ def read_dota(
     for p in _pictures(images): stems.setdefault(PurePosixPath(p).stem, []).append(p)
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob('*.txt') if p.name != 'classes.txt')
     if not files: _refuse(folder, 'no .txt file here', 'give the folder with the DOTA labels')
+    if len(files) > 1 and not any(f.stem in stems for f in files): _none_there(folder, [f.name for f in files], images)
     for file in files:
         paths = stems.get(file.stem, [])
         if len(paths) != 1:
