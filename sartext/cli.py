@@ -99,10 +99,11 @@ def main() -> None:
         said = f'{e.filename}: {said}' if e.filename else str(e)
     print(f'sartext: {said}', file=sys.stderr); sys.exit(1)
 
-# %% ../nbs/62_cli.ipynb #f27c2d30
+# %% ../nbs/62_cli.ipynb #98d654b8
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help='Folder for images, masks, annotations.json and records.jsonl.')],
+    out: Annotated[Path, typer.Option(help='Folder for images, masks, annotations.json and records.jsonl; '
+                                      'the scenes of an earlier run in it give way, other files stay.')],
     n: Annotated[int, typer.Option(help='How many scenes.', min=1)] = 20,
     seed: Seed = 0,
     size: Annotated[int, typer.Option(help='Side of an image, pixels.', min=64)] = 256,
@@ -122,20 +123,31 @@ def simulate(
           f'  or: {told} --masks {out}/masks --classes {out}/classes.csv --out masked.jsonl',
           f'  or: {told} --optical {out}/optical --optical-captions {out}/captions.csv --out paired.jsonl', sep='\n')
 
-# %% ../nbs/62_cli.ipynb #0444f22b
-def _problems_file(out: Path) -> Path: return out.with_name(f'{out.stem}.problems.jsonl')
+# %% ../nbs/62_cli.ipynb #d5665376
+def _problems_file(out: Path) -> Path:
+    return out.with_name(f"{out.stem if out.suffix == '.jsonl' else out.name}.problems.jsonl")
 
 def _note_problems(problems: Problems, out: Path) -> None:
     "Write the faults beside the records `out`, or take an old list away; tell them"
-    path = _problems_file(out); _tell(problems)
+    path = _problems_file(out); _tell(problems, path)
     if not problems: path.unlink(missing_ok=True); return
     with atomic(path) as f:
         for p in problems: f.write(json.dumps(vars(p), ensure_ascii=False) + '\n')
 
-def _tell(problems: Problems) -> None:
-    "Say on stderr what was taken for granted and what was skipped"
+def _fault(p: Problem) -> str:
+    "The fault without what names its own place: files, boxes and the words of the place"
+    own = '|'.join(map(re.escape, sorted({p.file, *p.place.split()} - {''}, key=len, reverse=True)))
+    text = re.sub(rf'(?<!\w)({own})(?!\w)', '…', f'{p.reason}; {p.remedy}')
+    return re.sub(r"\([-\d., ]+\)|[^\s'();,]*\.[A-Za-z]\w{1,4}\b", '…', text)
+
+def _tell(problems: Problems, listed: Path | None = None) -> None:
+    "Say on stderr what was taken for granted and what was skipped; one fault in many places once, where `listed`"
     for note in problems.notes: print(f'note: {_in_options(note)}', file=sys.stderr)
-    for p in problems: print(f'skipped: {_in_options(str(p))}', file=sys.stderr)
+    alike = {}
+    for p in problems: alike.setdefault(_fault(p) if listed else len(alike), []).append(p)
+    for p, *more in alike.values():
+        also = f' ({len(more) + 1} faults of this kind, each listed in {listed})' if more else ''
+        print(f'skipped: {_in_options(str(p))}{also}', file=sys.stderr)
 
 # %% ../nbs/62_cli.ipynb #05a2a133
 def _kinds(text: str) -> tuple[str, ...]:
@@ -312,10 +324,10 @@ def _free(path: Path) -> Path:
     "`path`, or with the next number where it is there already: x.jsonl, x-2.jsonl, x-3.jsonl …"
     return next(p for n in count(1) if not (p := path.with_stem(f'{path.stem}-{n}') if n > 1 else path).exists())
 
-# %% ../nbs/62_cli.ipynb #1a3e501a
+# %% ../nbs/62_cli.ipynb #2017ae3d
 @app.command()
 def rewrite(
-    captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; or JSONL.')],
+    captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; JSONL, CSV or TSV.')],
     out: Annotated[Path, typer.Option(help='File for the rewritten captions.')],
     log: Annotated[Path | None, typer.Option(help='JSONL file for every edit with its rule.')] = None,
     llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases.')] = None,
@@ -323,15 +335,16 @@ def rewrite(
     seed: Seed = 0,
     on_error: Faults = OnError.stop,
 ):
-    "Rewrite optical captions for SAR.\n\nNo colours, light or weather; blank lines are kept."
+    "Rewrite optical captions for SAR.\n\nNo colours, light or weather; the form of the file is kept."
     from sartext.narrate.checking import read_facts
     from sartext.narrate.rewriting import Tally, rewrite_file
-    if captions.suffix.lower() in ('.csv', '.tsv', '.json'):
-        raise BadInput(Problem(str(captions), '', 'is a table, its lines are no captions', 'give text or JSON lines'))
+    if captions.suffix.lower() == '.json':
+        why = 'is one value, its lines are no captions'
+        raise BadInput(Problem(str(captions), '', why, 'give text, CSV, TSV or JSON lines'))
     problems, tally = Problems(on_error.value), Tally()
     count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out.parent/'replies'),
                          check=read_facts, tally=tally)
-    _tell(problems)
+    _note_problems(problems, out)
     print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
     if llm: print(tally)
 
@@ -368,7 +381,7 @@ def check(
     if same := [p for p in before if p.read_bytes() == out.read_bytes()]: out.unlink(); out = same[0]
     print(score.table()); print(f'unsupported statements: {out}')
 
-# %% ../nbs/62_cli.ipynb #eeda433e
+# %% ../nbs/62_cli.ipynb #3128b9c5
 def _range(text: str) -> tuple[int, int] | None:
     "Two whole numbers, least and most, of A-B"
     if not text: return None
@@ -395,10 +408,22 @@ def _pictures(text: str) -> str | list[str]:
     except UnicodeDecodeError:
         raise BadInput(Problem(text, '', 'not UTF-8 text', 'save the file as UTF-8')) from None
 
-# %% ../nbs/62_cli.ipynb #209a60fc
+def _worded(records: Path, problems: Problems) -> None:
+    "Note how many records have neither caption nor question; refuse a file of such records only"
+    from sartext.records import read_records
+    said = re.compile(rb'"(?:captions|questions)"\s*:\s*\[\s*[^]\s]').search
+    with open(records, 'rb') as f: told = [bool(said(line)) for line in f if b'"image"' in line]
+    n = told.count(False)
+    if n and not any(told) and list(read_records(records, Problems(problems.on_error))):     # its faults go first
+        raise BadInput(Problem(str(records), '', f'has no caption and no question in {_of(n, "record")}',
+                               'write them first: sartext narrate, and build from what it wrote'))
+    if n: problems.note(f'{n:,} of {len(told):,} records have no text, neither caption nor question; '
+                        'they are packed all the same')
+
+# %% ../nbs/62_cli.ipynb #a406591b
 @app.command()
 def build(
-    records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate.')],
+    records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate --optical-only.')],
     out: Annotated[Path, typer.Option(help='Folder for the data set.')],
     images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
     seed: Seed = 0,
@@ -422,11 +447,12 @@ def build(
     if not records.is_file():
         raise BadInput(Problem(str(records), '', 'there is no such file', 'give what narrate or simulate wrote'))
     problems, filters = Problems(on_error.value), Filters(duplicates, _range(words), contradictions)
+    _worded(records, problems)
     manifest = build_dataset(records, out, images=images, seed=seed, size=size, problems=problems, force=force,
                              on_leak=on_leak.value, speckle=speckle and speckle.value, engine=engine.value,
                              pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value,
                              stratify=stratify, formats=_formats(formats), workers=workers or _cores())
-    _tell(problems)
+    _tell(problems, out/'problems.jsonl')
     n = manifest['counts']
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
@@ -655,11 +681,41 @@ def retrieval(
     evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
     _tell(problems)
 
-# %% ../nbs/62_cli.ipynb #09f9ca59
+# %% ../nbs/62_cli.ipynb #fab67577
+def _first_image(folder: Path) -> Path | None:
+    "The first image in a folder"
+    from sartext.sources.texts import PICTURES
+    return next((p for p in sorted(folder.iterdir()) if p.suffix.lower() in PICTURES), None)
+
+def _writer(model: Path, images: list[Path]):
+    "The trained CoCa in `model`; the sentence that helps whoever gives something else"
+    from sartext.models.starts import PACKAGED
+    begin = 'sartext train --data DATA --start packaged-coca --out MODEL'
+    def refuse(what, why, remedy): raise BadInput(Problem(str(what), '', why, remedy))
+    if model.is_dir() and not (model/'run.json').exists() and not (model/'model.safetensors').exists():
+        if one := _first_image(model):
+            refuse(model, 'is a folder of images where a model is wanted',
+                   f'call sartext caption MODEL {model}/*{one.suffix} with a MODEL of: {begin}')
+    if not model.exists() and (str(model) in PACKAGED or re.fullmatch(r'packaged-coca|coca_[\w-]+', str(model))):
+        refuse(model, 'is a start, and was never trained to write captions',
+               f'train one first: {begin}, then call sartext caption MODEL IMAGE …')
+    if not model.exists() and not re.match(r'hf-hub:|[\w-]+/[^/]+$', str(model)):
+        refuse(model, 'there is no such folder', f'give the folder of a trained model; to make one: {begin}')
+    if folder := next((i for i in images if i.is_dir()), None):
+        one = _first_image(folder)
+        refuse(folder, 'is a folder' if one else 'is a folder without images',
+               f'give its images: {folder}/*{one.suffix}' if one else 'give images')
+    if not images:
+        raise typer.BadParameter('name them after the model: sartext caption MODEL IMAGE …', param_hint='IMAGES')
+    from sartext.models.coca import start
+    from sartext.train import last_checkpoint
+    return start(last_checkpoint(model))
+
+# %% ../nbs/62_cli.ipynb #e72ad5ad
 @app.command()
 def caption(
     model: Annotated[Path, typer.Argument(help='Folder of train, or a checkpoint folder, of a CoCa.')],
-    images: Annotated[list[Path], typer.Argument(help='Images: PNG, JPEG, TIFF, BMP or WebP.')],
+    images: Annotated[list[Path] | None, typer.Argument(help='Images: PNG, JPEG, TIFF, BMP or WebP.')] = None,
     out: Annotated[Path | None, typer.Option(help='JSON lines of image and caption; default: printed.')] = None,
     beams: Annotated[int, typer.Option(help='Beginnings kept side by side; 1: greedy.', min=1)] = 1,
     temperature: Annotated[float, typer.Option(help='Above 0: words are drawn by lot.', min=0)] = 0.,
@@ -671,17 +727,17 @@ def caption(
     if not temperature < float('inf'): raise typer.BadParameter('is no number', param_hint='--temperature')
     if not 0 < top_p <= 1: raise typer.BadParameter('is not above 0 and at most 1', param_hint='--top-p')
     from sartext.imagery.read import display_image
-    from sartext.models.coca import captions, start
-    from sartext.train import last_checkpoint
+    from sartext.models.coca import captions
+    writer = _writer(model, images or [])
     seen = (display_image(i) if i.suffix.lower() in ('.tif', '.tiff') else i for i in images)    # of 16 bits, dB, …
-    said = captions(start(last_checkpoint(model)), seen, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
+    said = captions(writer, seen, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
     lines = [json.dumps(dict(image=i.as_posix(), caption=t), ensure_ascii=False) for i, t in zip(images, said)]
     if out is None: print(*lines, sep='\n')
     else:
         with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
         print(f'captions: {out}')
 
-# %% ../nbs/62_cli.ipynb #b6b4d4fb
+# %% ../nbs/62_cli.ipynb #e2b0910c
 @evaluate.command()
 def answers(
     predictions: Annotated[Path, typer.Option(help='SARLANG\'s VQA_result.csv, JSON lines, or a table of VLMEvalKit.')],
@@ -699,7 +755,7 @@ def answers(
     from sartext.evaluate.scores import answer_sheet, write_sheets
     problems = Problems(on_error.value)
     scored, dull = evaluate_answers(predictions, questions, train, split.value if split else '', problems, answered)
-    _tell(problems)
+    _tell(problems, out)
     if not out: return
     sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
                          made={'sartext': __version__, 'left out': [str(p) for p in problems]})
@@ -739,7 +795,7 @@ def _fits_options(clipscore, images, records, failures, references) -> None:
         raise typer.BadParameter('needs --images, the folder with the images', param_hint='--clipscore')
     if images and not clipscore: raise typer.BadParameter('is for --clipscore', param_hint='--images')
 
-# %% ../nbs/62_cli.ipynb #17fcbef3
+# %% ../nbs/62_cli.ipynb #567a5ad8
 @evaluate.command()
 def captions(
     predictions: Annotated[Path, typer.Option(help="results.json (image_id, caption), or SARLANG's JSON lines.")],
@@ -748,7 +804,8 @@ def captions(
     records: Annotated[Path | None, typer.Option(help='Records with boxes: facts are checked, too.')] = None,
     raw: Annotated[bool, typer.Option('--raw', help="Raw strings, no tokeniser, as SARLANG's script.")] = False,
     baselines: Annotated[bool, typer.Option(help='Dull baselines beside the predictions.')] = True,
-    rounds: Annotated[int | None, typer.Option(help='Rounds of scoring people; 0: none.', min=0)] = None,
+    rounds: Annotated[int | None, typer.Option(help='Rounds of one reference against others; 0: none.', min=0)] = None,
+    people: Annotated[bool, typer.Option('--people', help='People wrote the references; a row says so.')] = False,
     clipscore: Annotated[str | None, typer.Option(metavar='MODEL', help='CLIPScore by this model, as of evaluate '
                          'retrieval; needs --images or --records.')] = None,
     images: Annotated[Path | None, typer.Option(help='Folder with the images; default: that of --records.')] = None,
@@ -758,20 +815,19 @@ def captions(
     on_error: Faults = OnError.stop,
     seed: Seed = 0,
 ):
-    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE, CLIPScore and facts, beside dull baselines and people."
+    "BLEU, METEOR, ROUGE-L, CIDEr, SPICE, CLIPScore and facts, beside dull baselines and the references themselves."
     from sartext.evaluate.captioning import evaluate_file
     from sartext.evaluate.scores import caption_sheets, stamp_of, write_sheets
     from sartext.records import images_of, read_records
     _fits_options(clipscore, images, records, failures, references)
-    problems, how = Problems(on_error.value), dict(baselines=baselines, rounds=rounds, seed=seed)
-    if raw: how['raw'] = True
+    problems = Problems(on_error.value)
+    how = dict(baselines=baselines, rounds=rounds, people=people, seed=seed) | ({'raw': True} if raw else {})
     if clipscore:
         from sartext.train import encoder_of
         how |= dict(encoder=encoder_of(clipscore), images=images or images_of(records))
-    known = list(read_records(records)) if records else None
-    if records: how['facts'] = _mask_facts(records, problems)
+    known, how['facts'] = (list(read_records(records)), _mask_facts(records, problems)) if records else (None, None)
     scores, held = evaluate_file(predictions, references, known, problems, **how)
-    _tell(problems)
+    _tell(problems, out)
     if out:
         made = {'sartext': __version__, 'seed': seed, 'left out': [str(p) for p in problems]}
         truth = [(r.id, [asdict(b) for b in r.boxes], r.labelled_classes, *map(str, how['facts'](r)))
@@ -781,13 +837,15 @@ def captions(
         print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
     if failures: _failures(records, predictions, references, failures, how['facts'])
 
-# %% ../nbs/62_cli.ipynb #e75ffbe2
+# %% ../nbs/62_cli.ipynb #c20abafa
 def _failures(records, predictions, references, page, facts):
     "The page of wrong captions; says how many there are of each kind"
-    from sartext.evaluate.captioning import read_pairs
+    from sartext.evaluate.captioning import read_pairs, records_of
+    from sartext.records import read_records
     from sartext.reproduce import failures_page
     said, _, _ = read_pairs(predictions, references, Problems('skip'))
-    found = failures_page(records, {i: [text] for i, text in said.items()}, page, facts=facts)
+    known = records_of(said, read_records(records))
+    found = failures_page(records, {r.id: [said[i]] for i, r in known.items()}, page, facts=facts)
     print(*(f'{n:6} {what}' for what, n in found.items()), f'failures: {page}', sep='\n')
 
 @evaluate.command('page')

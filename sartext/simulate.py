@@ -1099,12 +1099,12 @@ def coco(records: list[Record]) -> dict:
     categories = [dict(id=i, name=o) for i, o in enumerate(OBJECTS, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
-# %% ../nbs/05_simulate.ipynb #6b4796ea
+# %% ../nbs/05_simulate.ipynb #ce640272
 def _tidy(folder: Path, records: list[Record]) -> None:
     "Remove the scenes of an earlier world that `records` do not name; files with other names are not ours"
     named = {path for r in records for path in (r.image, r.mask, *r.partners.values())}
     for path in (p for sub in ('sar', 'optical', 'masks') for p in (folder/sub).glob('*')):
-        ours = re.fullmatch(rf'({WORLD.name}|{SHIFTED.name})-\d+-\d{{6}}\.(tif|png)', path.name)
+        ours = re.fullmatch(rf'({WORLD.name}|{SHIFTED.name})--?\d+-\d{{6,}}\.(tif|png)', path.name)
         if ours and path.relative_to(folder).as_posix() not in named: path.unlink()
 
 def write_world(

@@ -8,6 +8,7 @@ from conftest import data, root, sartext
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
+from sartext.evaluate.answering import evaluate_answers
 from sartext.evaluate import captioning
 from sartext.evaluate.captioning import METRICS, RAW, compare, evaluate_file, leave_one_out, measure, read_pairs, setup_spice, tokenize
 from sartext.evaluate.scores import caption_sheets, read_sheets
@@ -95,7 +96,7 @@ def test_sarlangs_script(tmp_path):
 def test_people_on_rsicd(stored):
     "Copies among the references flatter people; without them the model and people face the same number"
     rows = rsicd(stored); refs = {str(o['image_id']): o['refs'] for o in rows}
-    found = compare({'model': {str(o['image_id']): o['test'] for o in rows}}, refs, metrics=['BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr'])
+    found = compare({'model': {str(o['image_id']): o['test'] for o in rows}}, refs, metrics=['BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr'], people=True)
     people, model = found['people'], found['model, as people']
     assert people.protocol == model.protocol and people.images == model.images and people.protocol.images == 772
     pairs = [(o['refs'][k], [*o['refs'][:k], *o['refs'][k + 1:]]) for o in rows for k in (0,)]
@@ -253,6 +254,10 @@ def test_command(tmp_path):
     (tmp_path/'results.json').write_text('[{"image_id": "1.png", "caption": "a"}]')
     r = sartext(*args); assert r.returncode == 1 and r.stderr.startswith('sartext: ') and len(r.stderr.splitlines()) == 1 and 'image 2.png: has no caption' in r.stderr
     r = sartext(*args, '--on-error', 'skip', '--rounds', 0); assert r.returncode == 0 and '1 images left out' in r.stdout and 'skipped: ' in r.stderr
+    args += ['--raw', '--no-baselines', '--on-error', 'skip', '--out', tmp_path/'scores.json']; files(tmp_path, [('1.png', 'One ship.'), ('2.png', 'Two ships.')])
+    for more, who in (([], 'a reference'), (['--people'], 'people')):       # people are named only where the user knows of them
+        told = sartext(*args, *more).stdout; assert f'results, as {who}' in told and ('people' in told) == bool(more)
+        _, apart = read_sheets(tmp_path/'scores.json'); assert apart.model == 'results' and list(apart.baselines) == [who]
     r = sartext('setup-spice', env={'SARTEXT_CACHE': tmp_path/'none'}); assert r.returncode == 1 and 'nlp.stanford.edu' in r.stderr
 
 def test_clipscore_by_command(tmp_path, capsys):
@@ -301,6 +306,32 @@ def test_masks_of_the_records_are_read(tmp_path):
     r = sartext(*args, cwd=tmp_path); assert r.returncode == 0, r.stderr
     assert read_sheets(tmp_path/'s.json')[0].scores['fact precision'].value == pytest.approx(75) and 'the masks have it left' in (tmp_path/'f.html').read_text() and '1 wrong place' in r.stdout
     (tmp_path/'m'/'2.png').unlink(); r = sartext(*args, cwd=tmp_path); assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and '2.png' in r.stderr
+
+@pytest.mark.parametrize('ours, theirs', [(('a.png', 'b.png'), ('a', 'b')), (('a', 'b'), ('a.png', 'b.tif')), (('x/a.png', 'x/b'), ('a.jpg', 'b.png'))])
+def test_ids_with_and_without_ending(ours, theirs, tmp_path, capsys):
+    "Captions and answers take the same files; how many were matched that way is said once"
+    said = ('A ship.', 'A pier.')
+    def table(name, images, head, *columns): (tmp_path/name).write_text('\n'.join([head, *map(','.join, zip(images, *columns))]) + '\n')
+    table('said.csv', ours, 'image,caption', said); table('true.csv', theirs, 'image,caption', said)
+    asked = ['Is there a ship?']*2
+    table('answered.csv', ours, 'image,question,predicted', asked, ('yes', 'no')); table('asked.csv', theirs, 'image,question,answer', asked, ('yes', 'no'))
+    one, two = Problems(), Problems()
+    found = evaluate_file(tmp_path/'said.csv', tmp_path/'true.csv', problems=one, metrics=['BLEU-1'], raw=True)[0]['said']
+    scored, _ = evaluate_answers(tmp_path/'answered.csv', tmp_path/'asked.csv', problems=two)
+    assert found['BLEU-1'] == pytest.approx(1) and found.images == theirs and scored.accuracy == 100 and 'note' not in capsys.readouterr().out
+    for problems in (one, two): assert len(problems.notes) == 1 and '2 of 2 images matched but for folder or ending of the name, such as' in problems.notes[0] and not problems
+    records = [Record(str(k), f'sar/{Path(i).stem}.tif', 9, 9, boxes=(Box('ship', 1, 1, 3, 3),), labelled_classes=('ship',)) for k, i in enumerate(theirs)]
+    assert evaluate_file(tmp_path/'said.csv', tmp_path/'true.csv', records, metrics=['BLEU-1'], raw=True)[0]['said'].images == theirs
+
+def test_two_names_never_become_one(tmp_path):
+    "Folders that differ, two that could be meant, COCO's number that another image is called by: named as faults, not guessed"
+    for ours, theirs, says in ((['test/a.png'], ['train/a.png'], 'no image has|has no caption'), (['a', 'c'], ['x/a.png', 'y/a.png', 'c'], 'a could be x/a.png or y/a.png'),
+                               (['a.png', 'a.tif', 'c'], ['a', 'c'], 'a.png and a.tif could both be a')):
+        for name, images in (('said.csv', ours), ('true.csv', theirs)): (tmp_path/name).write_text('image,caption\n' + ''.join(f'{i},A ship.\n' for i in images))
+        with pytest.raises(BadInput, match=says): read_pairs(tmp_path/'said.csv', tmp_path/'true.csv')
+    coco = {'images': [{'id': 1, 'file_name': '2.png'}, {'id': 2, 'file_name': '1.png'}], 'annotations': [{'image_id': 1, 'caption': 'of 2.png'}, {'image_id': 2, 'caption': 'of 1.png'}]}
+    (tmp_path/'true.json').write_text(json.dumps(coco)); (tmp_path/'said.json').write_text('{"1.tif": "x", "2.tif": "y"}')
+    assert read_pairs(tmp_path/'said.json', tmp_path/'true.json')[1] == {'2.png': ('of 2.png',), '1.png': ('of 1.png',)}
 
 def test_records_of_other_images(tmp_path):
     given = files(tmp_path, [('1.png', 'a ship'), ('2.png', 'a pier')])

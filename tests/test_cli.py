@@ -270,10 +270,14 @@ def test_numbers_as_classes_are_told(tmp_path):
     assert 'note' not in said_by(*run, '--slack', 5, '--names', 'names.csv', cwd=tmp_path) and 'BTR60' in (tmp_path/'r.jsonl').read_text()
 
 @pytest.mark.parametrize('args, says', [(['check', 'lost.jsonl'], 'lost.jsonl: there is no such file or folder; correct the path'), (['rewrite', '.', '--out', 'r.txt'], 'is a folder; give a file'),
-    (['rewrite', 'a.csv', '--out', 'r.txt'], 'is a table'), (['narrate', '--images', '.', '--annotations', '.', '--out', 'r.jsonl'], 'no annotation file here'),
+    (['rewrite', 'a.json', '--out', 'r.txt'], 'is one value'), (['caption', 'world'], 'is a folder of images where a model is wanted; call sartext caption MODEL world/*.png'),
+    (['caption', 'packaged', 'a.png'], 'was never trained to write captions; train one first: sartext train --data DATA --start packaged-coca'), (['caption', 'packaged-coca'], 'never trained'),
+    (['caption', 'nowhere', 'a.png'], 'there is no such folder; give the folder of a trained model'), (['narrate', '--images', '.', '--annotations', '.', '--out', 'r.jsonl'], 'no annotation file here'),
     (['narrate', '--images', '.', '--annotations', 'none.json', '--out', 'r.jsonl'], 'no image could be used')], ids=str)
 def test_every_refusal_says_what_to_do(tmp_path, args, says):
     (tmp_path/'a.csv').write_text('image,caption\na.png,Ships.\n')
+    (tmp_path/'world').mkdir(); (tmp_path/'world/a.png').touch()
+    if 'a.json' in args: (tmp_path/'a.json').write_text('{}')
     if 'none.json' in args: (tmp_path/'none.json').write_text('{"images": [], "annotations": []}')
     told = said_by(*args, cwd=tmp_path, code=1); assert says in told and '; ' in told, told
 
@@ -289,6 +293,54 @@ def test_build_filters_speckle(world):
     said_by('build', '--records', 'plain.jsonl', '--out', 'smooth', '--speckle', 'frost', cwd=world)
     assert json.loads((world/'smooth/manifest.json').read_text())['parameters']['speckle'] == 'frost'
     assert 'refined-lee' in said_by('build', '--records', 'plain.jsonl', '--out', 'no', '--speckle', 'median', cwd=world, code=2)
+
+def test_a_caption_needs_an_image(tmp_path):
+    (tmp_path/'model').mkdir(); (tmp_path/'images').mkdir(); (tmp_path/'images/a.png').touch()
+    told = ' '.join(said_by('caption', 'model', cwd=tmp_path, code=2).split()); assert 'name them after the model: sartext caption MODEL IMAGE' in told
+    assert 'images: is a folder; give its images: images/*.png' in said_by('caption', 'model', 'images', cwd=tmp_path, code=1)
+
+def test_one_fault_of_many_images_is_told_once(world):
+    "One line with the number; the list has them all, and other faults keep their lines"
+    coco = json.loads((world/'world/annotations.json').read_text()); first = coco['images'][0]
+    coco['images'] += [{**first, 'id': 100 + k, 'file_name': f'sar/lost-{k}.tif'} for k in range(7)]
+    coco['annotations'].append({**coco['annotations'][0], 'id': 999, 'image_id': coco['images'][1]['id'], 'bbox': [1, 1, 5, 0]})
+    (world/'lost.json').write_text(json.dumps(coco))
+    r = sartext('narrate', '--images', 'world', '--annotations', 'lost.json', '--out', 'lost.jsonl', '--on-error', 'skip', cwd=world); assert r.returncode == 0, r.stderr
+    told = [line for line in r.stderr.splitlines() if line.startswith('skipped')]
+    assert len(told) == 2 and any('(7 faults of this kind, each listed in lost.problems.jsonl)' in t for t in told) and any('no area' in t and 'kind' not in t for t in told), told
+    assert len((world/'lost.problems.jsonl').read_text().splitlines()) == 8 and '8 problems, listed in lost.problems.jsonl' in r.stdout
+
+def test_records_without_a_word(world):
+    "All: refused with the verb that helps; some: packed and told"
+    told = said_by('build', '--records', 'world/records.jsonl', '--out', 'mute', cwd=world, code=1)
+    assert 'has no caption and no question in 4 records; write them first: sartext narrate' in told and not (world/'mute').exists()
+    said_by('narrate', '--images', 'world', '--annotations', 'world/annotations.json', '--out', 'full.jsonl', cwd=world)
+    rows = [json.loads(line) for line in (world/'full.jsonl').read_text().splitlines()]; rows[0]['captions'] = []; rows[1].pop('captions')
+    rows[1]['questions'] = [{'question': 'Is there a ship?', 'answer': 'no'}]
+    (world/'some.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows))
+    told = said_by('build', '--records', 'some.jsonl', '--images', 'world', '--out', 'some', cwd=world)
+    assert 'note: 1 of 4 records have no text, neither caption nor question; they are packed all the same' in told and '4 images' in told
+    assert 'packed all the same' not in said_by('build', '--records', 'full.jsonl', '--out', 'full', cwd=world)
+
+def test_no_page_of_what_is_no_scores(world):
+    for name, text in (('manifest.json', '{"sartext": "0", "counts": {}}'), ('list.json', '[1]'), ('words.json', '"x"'), ('half.json', '[{"task": "captions"}]')):
+        (world/name).write_text(text); told = said_by('evaluate', 'page', name, '--out', 'p.md', cwd=world, code=1)
+        assert told.startswith(f'sartext: {name}: is no file of scores') and 'sartext evaluate' in told and 'object' not in told and 'argument' not in told and len(told.splitlines()) == 1
+
+def test_what_simulate_writes_can_be_rewritten(world):
+    "CSV in, the same CSV out, and the pairing route reads it"
+    said_by('rewrite', 'world/captions.csv', '--out', 'sar.csv', cwd=world)
+    old, new = ((world/p).read_text().splitlines() for p in ('world/captions.csv', 'sar.csv'))
+    assert [line.split(',')[0] for line in new] == [line.split(',')[0] for line in old] and new != old and new[0] == 'image,caption'
+    assert '4 records' in said_by('narrate', '--images', 'world/sar', '--optical', 'world/optical', '--optical-captions', 'sar.csv', '--out', 'again.jsonl', cwd=world)
+
+def test_fewer_scenes_leave_no_old_ones(tmp_path):
+    "Nor those of a negative seed or a far start; what is not simulate's stays"
+    for args in (['--n', 3], ['--n', 2, '--seed', -1], ['--n', 1, '--start', 2_000_000]): said_by('simulate', '--out', 'w', '--size', 64, *args, cwd=tmp_path)
+    for name in ('mine.tif', 'sim-1.tif', 'sim-0-000000.tif.bak'): (tmp_path/'w/sar'/name).touch()
+    said_by('simulate', '--out', 'w', '--size', 64, '--n', 1, cwd=tmp_path)
+    assert sorted(p.name for p in (tmp_path/'w').rglob('*.*') if p.parent.name in ('sar', 'optical', 'masks')) == sorted(
+        ['mine.tif', 'sim-1.tif', 'sim-0-000000.tif.bak', 'sim-0-000000.tif', 'sim-0-000000.png', 'sim-0-000000.png'])
 
 def test_catalogue_and_fetch(tmp_path):
     names = [d['name'] for d in json.loads(said_by('catalogue', '--task', 'captioning', '--json', cwd=tmp_path))]

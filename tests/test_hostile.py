@@ -371,7 +371,7 @@ def world(tmp_path_factory):
     (['narrate', '--images', 'in', '--masks', 'in', '--classes', 'wide.csv', '--out', 'x.jsonl'], 'not UTF-8'),
     (['check', 'in/r.jsonl', '--captions', 'wide.csv', '--out', 'x.jsonl'], 'wide.csv, line 1: not UTF-8'),
     (['check', 'in/r.jsonl', '--out', 'there'], 'there: is a folder where a file is wanted; name a file in it'),
-    (['rewrite', 'wide.csv', '--out', 'x.txt'], 'is a table'), (['rewrite', 'm.pt', '--out', 'there/'], 'there: is a folder where a file is wanted'),
+    (['rewrite', 'wide.csv', '--out', 'x.txt'], 'wide.csv, line 1: not UTF-8'), (['rewrite', 'm.pt', '--out', 'there/'], 'there: is a folder where a file is wanted'),
     (['build', '--records', 'odd.jsonl', '--out', 'x'], 'give a path below the picture folder'), (['leaks', 'm.pt'], 'm.pt, line 1'),
     (['tiles', 'odd.jsonl', '--out', 'x'], 'give a path below the picture folder'), (['tiles', 'bomb', '--out', 'x'], 'a.png: far too large'),
     (['tiles', 'in/r.jsonl', '--out', 'in'], 'is there already and not empty'), (['tiles', 'there', '--out', 'x'], 'there: gives no tile')],

@@ -299,6 +299,23 @@ def test_files_keep_their_lines(tmp_path):
     edit, = map(json.loads, (tmp_path/'log.jsonl').read_text().splitlines())
     assert edit['line'] == 3 and 'blue' in edit['before'] and 'blue' not in edit['after'] and edit['after']
 
+@pytest.mark.parametrize('comma, suffix', [(',', '.csv'), (';', '.csv'), ('\t', '.tsv')])
+def test_tables_keep_their_form(tmp_path, comma, suffix):
+    "Heading, columns, commas and quotes stay; what is no row is named and left out"
+    import csv
+    rows = [['Image', 'caption', 'split'], ['a.png', f'a blue pond{comma} two red cars', 'test'], ['b.png', 'a pier', ''], ['c.png']]
+    with open(tmp_path/f'in{suffix}', 'w', newline='') as f: csv.writer(f, delimiter=comma, lineterminator='\n').writerows(rows)
+    count = rewrite_file(tmp_path/f'in{suffix}', tmp_path/f'out{suffix}', tmp_path/'log.jsonl')
+    with open(tmp_path/f'out{suffix}', newline='') as f: new = list(csv.reader(f, delimiter=comma))
+    assert new == [rows[0], ['a.png', f'a pond{comma} two cars', 'test'], *rows[2:]] and (count['lines'], count['changed']) == (3, 1)
+    assert json.loads((tmp_path/'log.jsonl').read_text().splitlines()[0])['line'] == 2
+    (tmp_path/'in.csv').write_text('image,caption\na.png,a blue pond, two cars\nb.png,a red car\n'); faults = Problems('skip')
+    rewrite_file(tmp_path/'in.csv', tmp_path/'out.csv', problems=faults); assert (tmp_path/'out.csv').read_text() == 'image,caption\nb.png,a car\n'
+    assert [p.place for p in faults] == ['line 2'] and 'quotes' in faults[0].remedy
+    (tmp_path/'in.csv').write_text('value,name\n1,water\n')
+    with pytest.raises(BadInput, match="line 1: no column with the caption among .'value', 'name'.; name it caption"): rewrite_file(tmp_path/'in.csv', tmp_path/'x.csv')
+    assert not (tmp_path/'x.csv').exists()
+
 def test_a_server_has_its_own_replies(tmp_path, monkeypatch):
     monkeypatch.setattr(rewriting, 'chat', lambda url, *_, **more: url)
     assert [chat_llm(url, 'm', cache=tmp_path)('q') for url in ('http://a', 'http://b', 'http://a')] == ['http://a', 'http://b', 'http://a']

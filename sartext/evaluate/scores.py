@@ -6,18 +6,18 @@
 __all__ = ['TASKS', 'Score', 'as_score', 'stamp_of', 'Sheet', 'write_sheets', 'read_sheets', 'recall_sheet', 'caption_sheets',
            'answer_sheet', 'leaderboard', 'latex', 'plot_board']
 
-# %% ../../nbs/44_scores.ipynb #1d03cdc7
+# %% ../../nbs/44_scores.ipynb #14f87cd4
 import hashlib, json, math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import numpy as np
 from .answering import LEAST, Answers, answers_table, official
-from .captioning import Scores
+from .captioning import YARDSTICKS, Scores
 from .retrieval import Interval, Recalls, Table, chance, interval, one_scene
 from ..records import BadInput, Problem, atomic
 
-# %% ../../nbs/44_scores.ipynb #2e5d4569
+# %% ../../nbs/44_scores.ipynb #936a8b0c
 @dataclass(frozen=True)
 class Score:
     "One number with its interval; or why there is none"
@@ -33,7 +33,7 @@ class Score:
         if (self.low is None) != (self.high is None) or self.low is not None and self.low > self.high:
             raise ValueError(f'interval {self.low} – {self.high}; give both ends, the lower first')
     def __str__(self):
-        if self.value is None: return 'not computed'
+        if self.value is None: return f'not computed: {self.why}'
         return f'{self.value:.1f}' + ('' if self.low is None else f' [{self.low:.1f}, {self.high:.1f}]')
 
 def as_score(v: 'Score | Interval | float | str') -> Score:
@@ -77,7 +77,9 @@ class Sheet:
         "What two sheets must share to stand in one table: the test set itself, whatever it is called"
         return self.task, self.stamp, self.protocol, self.n
 
-# %% ../../nbs/44_scores.ipynb #3c915dc7
+# %% ../../nbs/44_scores.ipynb #c792e805
+_LEAST = ('task', 'model', 'data', 'stamp', 'protocol', 'n', 'scores')
+
 def write_sheets(sheets: Iterable[Sheet], path: str | Path) -> Path:
     "Write sheets, one for each protocol, as a JSON list"
     def lean(s): return {k: v for k, v in asdict(s).items() if v not in (None, '')}
@@ -90,14 +92,18 @@ def write_sheets(sheets: Iterable[Sheet], path: str | Path) -> Path:
 
 def read_sheets(path: str | Path) -> list[Sheet]:
     "Read sheets back; what is wrong with the file is told"
-    def no(reason): return BadInput(Problem(str(path), '', reason, 'write it with: sartext evaluate … --out'))
+    def no(reason): return BadInput(Problem(str(path), '', reason, 'give a file that sartext evaluate … --out wrote'))
     def scores(given): return {k: Score(**v) for k, v in given.items()}
+    try: found = json.loads(Path(path).read_text(encoding='utf-8'))
+    except OSError as e: raise no(f'cannot be read ({e.strerror})') from None
+    except (ValueError, RecursionError): raise no('is no file of scores: it is not one value of JSON') from None
+    if not isinstance(found, list) or not all(isinstance(d, dict) and {*_LEAST} <= d.keys() for d in found):
+        raise no(f"is no file of scores: it does not hold a list of sheets, each with {', '.join(_LEAST)}")
     try:
         return [Sheet(**{**d, 'scores': scores(d['scores']), 'tables': tuple(d.get('tables', ())),
-                         'baselines': {b: scores(s) for b, s in d.get('baselines', {}).items()}})
-                for d in json.loads(Path(path).read_text(encoding='utf-8'))]
-    except OSError as e: raise no(f'cannot be read ({e.strerror})') from None
-    except (ValueError, TypeError, KeyError, AttributeError) as e: raise no(f'is no file of scores ({e})') from e
+                         'baselines': {b: scores(s) for b, s in d.get('baselines', {}).items()}}) for d in found]
+    except ValueError as e: raise no(f'holds a sheet that cannot be right: {e}') from None
+    except (TypeError, KeyError, AttributeError): raise no('holds a sheet that is damaged') from None
 
 # %% ../../nbs/44_scores.ipynb #6e908279
 def recall_sheet(
@@ -119,7 +125,7 @@ def recall_sheet(
     return Sheet('retrieval', model, data, stamp, result.protocol, result.n, {'mean recall': spread, **rates(result)},
                  {name: {'mean recall': r.mean_recall, **rates(r)} for name, r in dull.items()}, **kw)
 
-# %% ../../nbs/44_scores.ipynb #baeb9989
+# %% ../../nbs/44_scores.ipynb #0cb76555
 def caption_sheets(
     scores: Mapping[str, Scores],             # of `captioning.compare`
     models: Sequence[str],                    # which of its rows are models; the others of a protocol are its baselines
@@ -127,16 +133,17 @@ def caption_sheets(
     least: int = 100,                         # fewer images get no interval
     **kw,                                     # tables, made
 ) -> list[Sheet]:
-    "Scores of captions, ×100, with dull baselines and people, as a sheet for each model and protocol"
+    "Scores of captions, ×100, with dull baselines and yardstick, as a sheet for each model and protocol"
     def told(s, sure):
         def score(metric, m):
             if isinstance(m, str): return m
             if not math.isfinite(m.value): return 'nothing there to judge'
             return sure and s.interval(metric, resamples=4000) or 100*m.value
         return {k: score(k, m) for k, m in sorted(s.metrics.items(), key=lambda kv: kv[0] != 'CIDEr')}
-    rows = {name: scores[name] for m in models for name in (m, f'{m}, as people') if name in scores}
+    names = {name: m for m in models for name in (m, *(f'{m}, as {who}' for who in YARDSTICKS))}
+    rows = {name: scores[name] for name in names if name in scores}
     others = {name: s for name, s in scores.items() if name not in rows}
-    return [Sheet('captions', name.removesuffix(', as people'), data, stamp, str(s.protocol), len(s.images),
+    return [Sheet('captions', names[name], data, stamp, str(s.protocol), len(s.images),
                   told(s, len(s.images) >= least), {k: told(o, False) for k, o in others.items()
                                                     if o.protocol == s.protocol}, **kw) for name, s in rows.items()]
 
@@ -158,7 +165,7 @@ def answer_sheet(
     return Sheet('answers', answers.name, data, stamp, 'exact canonical forms', len(answers), all_of(answers),
                  {n: all_of(a) for n, a in dull.items()}, tables, **kw)
 
-# %% ../../nbs/44_scores.ipynb #13d079a2
+# %% ../../nbs/44_scores.ipynb #c0b5865d
 def _rank(name: str, own: Mapping[str, Score], first: str) -> tuple:
     value = own[first].value if first in own else None
     return value is None, -(value or 0.), name
@@ -176,7 +183,8 @@ def _board(sheets: Sequence[Sheet]) -> Table:
     rows = [(s.model, s.scores) for s in sheets]
     dull = _strongest(sheets, first)
     ordered = sorted([*rows, *((f'({b})', own) for b, own in dull.items())], key=lambda r: _rank(r[0], r[1], first))
-    body = tuple((name, *(str(own.get(k, 'not measured')) for k in names)) for name, own in ordered)
+    def cell(s): return 'not measured' if s is None else 'not computed' if s.why else str(s)
+    body = tuple((name, *(cell(own.get(k)) for k in names)) for name, own in ordered)
     best, *others = sorted(rows, key=lambda r: _rank(r[0], r[1], first))
     def reaches(own, least=best[1][first].low):
         return None not in (own[first].high, least) and own[first].high >= least

@@ -8,8 +8,8 @@ __all__ = ['THINGS', 'MORE_COLOURS', 'COLOURS', 'VISUAL', 'BEFORE_COLOUR', 'WATE
            'rewrite_all', 'said', 'prompt_of', 'cleaned', 'refusal', 'Tally', 'rephrase', 'chat_llm', 'narrate_pairs',
            'rewrite_file']
 
-# %% ../../nbs/16_rewriting.ipynb #282c812e
-import difflib, hashlib, json, re
+# %% ../../nbs/16_rewriting.ipynb #1d9c5cf1
+import csv, difflib, hashlib, io, json, re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..records import BadInput, Caption, Fact, Problem, Problems, Record, atomic, from_dict, rng_for, to_json
 from .captioners import TEXT_KEYS, ServerFailed, chat, patient
+from ..sources.texts import columns_of, comma_of, file_text, refuse
 from .facts import box_facts, sorted_facts
 from .words import (CELLS, NOUNS, ancestors, and_list, article, category, cover_words, forbidden,
                                    names, number_word, plural, table_text)
@@ -813,18 +814,10 @@ def _rewrite_row(row: dict, **options) -> tuple[dict, tuple[Edit, ...]]:
     value = [r.text for r in done]
     return {**row, key: value if isinstance(row[key], list) else value[0]}, tuple(e for r in done for e in r.edits)
 
-# %% ../../nbs/16_rewriting.ipynb #34309528
-def rewrite_file(
-    path: str | Path,                   # text, one caption a line; or .jsonl
-    out: str | Path,
-    log: str | Path | None = None,      # JSON lines: line, rule, before, after
-    problems: Problems | None = None,
-    **options,                          # llm, check, tally, rules
-) -> dict[str, int]:
-    "Rewrite a file of captions line by line; returns how many lines there were, changed, and edits"
-    path, problems = Path(path), Problems() if problems is None else problems
-    count = Counter(lines=0, changed=0, edits=0)
-    with open(path, 'rb') as f, atomic(out) as g, (atomic(log) if log else nullcontext()) as h:
+# %% ../../nbs/16_rewriting.ipynb #73f5a362
+def _rewrite_lines(path: Path, problems: Problems, **options) -> Iterator[tuple[int, str, tuple[Edit, ...] | None]]:
+    "Number, new text and edits of each line of a text or of JSON lines; None for the edits of one that is spoilt"
+    with open(path, 'rb') as f:
         for n, raw in enumerate(f, 1):
             try:
                 line = raw.decode('utf-8-sig' if n == 1 else 'utf-8').rstrip('\r\n')
@@ -835,8 +828,48 @@ def rewrite_file(
                     new = json.dumps(row, ensure_ascii=False)
             except (ValueError, AttributeError, TypeError, RecursionError) as e:    # broken UTF-8, JSON: ValueErrors
                 problems.add(path, f'line {n}', str(e)[:160], 'correct the line')
-                g.write('\n'); continue                     # the other lines keep their places
-            g.write(new + '\n')
+                new, edits = '', None                       # the other lines keep their places
+            yield n, new + '\n', edits
+
+def _rewrite_table(path: Path, problems: Problems, **options) -> Iterator[tuple[int, str, tuple[Edit, ...] | None]]:
+    "Line, new text and edits of each row of a CSV or TSV file, its heading first; None for the edits of a heading"
+    text = file_text(path, 'give the file with the captions'); comma = comma_of(path, text.partition('\n')[0])
+    reader, names = csv.reader(io.StringIO(text, newline=''), delimiter=comma, strict=True), None
+    def written(cells):
+        csv.writer(line := io.StringIO(), delimiter=comma, lineterminator='\n').writerow(cells)
+        return line.getvalue()
+    try:
+        for cells in reader:
+            n, edits = reader.line_num, ()
+            if names is None:
+                names, heading = columns_of(cells); at = next((names.index(k) for k in TEXT_KEYS if k in names), None)
+                if at is None: refuse(path, f'line {n}', f'no column with the caption among {names}', 'name it caption')
+                if heading: yield n, written(cells), None; continue
+            try:
+                if len(cells) > len(names): raise ValueError(f'{len(cells)} cells in {len(names)} columns')
+                if at < len(cells): done = _one(cells[at], **options); cells[at], edits = done.text, done.edits
+            except ValueError as e:
+                problems.add(path, f'line {n}', str(e), 'put a text with commas in quotes'); continue
+            yield n, written(cells), edits
+    except csv.Error as e:
+        problems.add(path, f'line {reader.line_num}', f'not valid CSV: {e}', 'mend its quotation marks')
+
+# %% ../../nbs/16_rewriting.ipynb #f531a780
+def rewrite_file(
+    path: str | Path,                   # text, one caption a line; .jsonl; .csv or .tsv
+    out: str | Path,
+    log: str | Path | None = None,      # JSON lines: line, rule, before, after
+    problems: Problems | None = None,
+    **options,                          # llm, check, tally, rules
+) -> dict[str, int]:
+    "Rewrite a file of captions line by line, in its own form; returns how many lines there were, changed, and edits"
+    path, problems = Path(path), Problems() if problems is None else problems
+    count = Counter(lines=0, changed=0, edits=0)
+    done = (_rewrite_table if path.suffix.lower() in ('.csv', '.tsv') else _rewrite_lines)(path, problems, **options)
+    with atomic(out) as g, (atomic(log) if log else nullcontext()) as h:
+        for n, new, edits in done:
+            g.write(new)
+            if edits is None: continue
             for e in edits if h else ():
                 h.write(json.dumps({'line': n, **asdict(e)}, ensure_ascii=False) + '\n')
             count.update(lines=1, changed=bool(edits), edits=len(edits))
