@@ -94,7 +94,7 @@ def _fit(box: Box, width, height, slack) -> tuple[Box | None, str]:
     box = map_outline(box, lambda x, y: (within(x, width), within(y, height)))
     return replace(box, x=_tidy(left), y=_tidy(top), w=_tidy(w), h=_tidy(h)), ''
 
-# %% ../../nbs/06_boxes.ipynb #f65a0f6f
+# %% ../../nbs/06_boxes.ipynb #fcb5a027
 def _over(box, width, height) -> int:
     "Whole pixels that `box` reaches over the edge; 0 where it does not, or where most of it lies outside"
     over = max(-box.x, -box.y, box.x + box.w - width, box.y + box.h - height)
@@ -131,8 +131,9 @@ def _none_there(where, named: Sequence[str], images) -> None:
     def some(names): return ', '.join(map(str, names[:2])) + ', …'*(len(names) > 2) if names else 'no image'
     beside = list(Path(images).glob(f'*/{glob.escape(named[0])}'))
     why = f'it names {some(named)}, the folder holds {some(_pictures(images))}'
-    refuse(where, '', f'none of its {len(named)} images is in {images}: {why}', f'give {beside[0].parent} as images' if len(beside) == 1 else
-           'give the folder with these images, or name them alike in both')
+    remedy = f'give {beside[0].parent} as images' if len(beside) == 1 else \
+        'give the folder with these images, or name them alike in both'
+    refuse(where, '', f'none of its {len(named)} images is in {images}: {why}', remedy)
 
 # %% ../../nbs/06_boxes.ipynb #df4e7ec8
 def _records(annotated, classes, images, problems, slack, decode, about) -> Iterator[Record]:
