@@ -598,7 +598,7 @@ def read_predictions(path: str | Path, problems: Problems | None = None) -> list
         found.append(Said(place, image, str(row.get(asked) or ''), text, right, index))
     return found
 
-# %% ../../nbs/42_answering.ipynb #0bce5599
+# %% ../../nbs/42_answering.ipynb #0d5107eb
 def match_predictions(
     items: Sequence[Item],
     said: Sequence[Said],
@@ -624,10 +624,6 @@ def match_predictions(
                          'use the questions it was made for')
         elif found[k] is not None: problems.add(path, s.place, f'{what} is answered twice', 'keep one of the rows')
         else: found[k] = s.prediction
-    if odd := {i: k for i, k in known.items() if k not in ('', i)}:
-        some = next(iter(odd))
-        problems.note(f'{path}: {len(odd)} of {len(known)} images matched but for folder or ending of the name, '
-                      f'such as {some} for {odd[some]}')
     return [p if i.index else found[of[key]] for i, key, p in zip(items, keys, found)]   # a question in there twice
 
 def items_of_predictions(said: Sequence[Said]) -> list[Item]:
@@ -922,7 +918,7 @@ def _features_of(questions: Path, items: Sequence[Item]) -> Callable | None:
     if not all((folder/i.image).is_file() for i in items): return None
     return lru_cache(None)(lambda name: picture_features(display_image(folder/name)))
 
-# %% ../../nbs/42_answering.ipynb #36002481
+# %% ../../nbs/42_answering.ipynb #79b4f943
 def evaluate_answers(
     predictions: str | Path,                # VQA_result.csv, JSON lines, VLMEvalKit's table
     questions: str | Path | None = None,    # records or any form of texts; None: the truth in the predictions file
@@ -954,7 +950,7 @@ def evaluate_answers(
         problems.note(f'{len(rows)} of {len(items)} questions have an answer, and only these count')
         answers, dull = answers._rows(rows), {n: a._rows(rows) for n, a in dull.items()}
     tables = [answers_table([*dull.values(), answers], by) for by in ('application', 'kind')]
-    print(*tables, explain(answers), sep='\n\n')
+    print(*tables, explain(answers), *(f'note: {n}' for n in problems.notes), sep='\n\n')
     if answered: return answers, dull
     missing = f"\n{answers.cases()['missing']} of {len(items)} questions have no prediction and count as wrong"
     print(missing if questions else '\nthe questions are those of the predictions file: what is missing is not known')
