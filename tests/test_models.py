@@ -214,15 +214,57 @@ def test_statistics_stay_through_a_step(pictures):
     with torch.no_grad(): whole, halves = s.model.encode_image(seen), torch.cat([s.model.encode_image(x) for x in seen.split(2)])
     torch.testing.assert_close(whole, halves, atol=1e-5, rtol=1e-4)
 
-@pytest.mark.parametrize('what', ['projections', 'image', 'all'])
+@pytest.mark.parametrize('what', ['projections', 'image', 'text', 'all'])
 def test_trainable_on_both_kinds_of_model(packaged, tmp_path, what):
     "The named parts and nothing else, on open_clip's own text tower too"
     for model in (packaged.model, tiny(tmp_path/'m')[0].model):
         clip.trainable(model, what); on = {k for k, p in model.named_parameters() if p.requires_grad}
         visual = {k for k, _ in model.named_parameters() if k.startswith('visual.')}
-        assert 'logit_scale' in on and (visual <= on) == (what != 'projections')
+        assert 'logit_scale' in on and (visual <= on) == (what in ('image', 'all'))
+        told = {k for k, _ in model.named_parameters()} - visual
+        assert (told <= on) == (what in ('text', 'all'))
+        if what in ('projections', 'text'): assert {k for k in visual & on if 'proj' not in k} == set()
         assert any('text' in k and 'proj' in k for k in on)
         assert (len(on) == len(list(model.parameters()))) == (what == 'all')
+
+def unit(*shape, seed):
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+@pytest.mark.parametrize('n', [2, 9])
+def test_losses_are_those_of_open_clip(n):
+    "Value and slope, on the same tensors; where no two captions say the same, same-facts is clip"
+    from open_clip.loss import ClipLoss, SigLipLoss
+    facts = clip.fact_ids(map(str, range(n)))
+    for kind, theirs, more, kw in (('clip', ClipLoss(), (), {}), ('siglip', SigLipLoss(), (torch.tensor(-10.),), {}), ('same-facts', ClipLoss(), (), dict(facts=facts))):
+        got = []
+        for loss, how in ((clip.contrastive_loss(kind), kw), (theirs, {})):
+            im, tx, scale = (t.requires_grad_() for t in (unit(n, 8, seed=1), unit(n, 8, seed=2), torch.tensor(7.)))
+            value = loss(im, tx, scale, *more, **how); value.backward(); got.append([value, im.grad, tx.grad, scale.grad])
+        for a, b in zip(*got): torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=kind)
+
+def test_same_facts_are_no_negatives():
+    "By the formula, for captions that say the same three, two and one times; the order of the pairs does not matter; keys may be any text"
+    keys, im, tx = [*'aabacb'], unit(6, 8, seed=1), unit(6, 8, seed=2); facts, loss = clip.fact_ids(keys), clip.contrastive_loss('same-facts')
+    logp = [(5*im @ tx.T).log_softmax(d) for d in (1, 0)]; want = 0.
+    for i, k in enumerate(keys):
+        same = [j for j, o in enumerate(keys) if o == k]
+        want -= (sum(logp[0][i, j] for j in same) + sum(logp[1][j, i] for j in same))/len(same)/12
+    assert loss(im, tx, torch.tensor(5.), facts=facts).item() == pytest.approx(want.item(), rel=1e-5)
+    other = torch.tensor([3, 1, 5, 0, 2, 4]); assert loss(im[other], tx[other], torch.tensor(5.), facts=facts[other]).item() == pytest.approx(want.item(), rel=1e-5)
+    assert len(set(clip.fact_ids(['', 'é', 'count ship 1', 'count ship 2']).tolist())) == 4
+
+@pytest.mark.parametrize('kind', ['packaged', 'tiny'])
+def test_a_siglip_checkpoint_is_open_clips_own(packaged, tmp_path, kind):
+    "Bias and temperature are saved, and open_clip alone reads them"
+    import open_clip
+    s, cwd = clip.with_bias(starts.start('packaged', size=64) if kind == 'packaged' else tiny(tmp_path/'m')[0]), os.getcwd()
+    with torch.no_grad(): s.model.logit_bias.fill_(-9.5)
+    starts.save_checkpoint(tmp_path/'kept', s); ours = starts.load_checkpoint(tmp_path/'kept')
+    os.chdir(tmp_path/'kept')
+    try: theirs, _ = open_clip.create_model_from_pretrained('local-dir:.')
+    finally: os.chdir(cwd)
+    for model in (ours.model, theirs): assert model.logit_bias.item() == -9.5 and model.logit_scale.exp().item() == pytest.approx(10)
+    assert clip.with_bias(ours) is ours and torch.equal(ours.model.state_dict()['logit_bias'], theirs.state_dict()['logit_bias'])
 
 def test_cached_texts_equal_the_whole(packaged, tmp_path):
     for s in (packaged, tiny(tmp_path/'m')[0]):
