@@ -62,7 +62,7 @@ def arm_stages(
     if arm not in arms: raise ValueError(f"arm {arm!r} is unknown; use one of {ARMS + TRIED}")
     return arms[arm]
 
-# %% ../nbs/45_train.ipynb #0b7c1127
+# %% ../nbs/45_train.ipynb #12617b83
 @dataclass(frozen=True)
 class Pairs:
     "Pictures of one modality with the captions of each"
@@ -93,9 +93,10 @@ def read_pairs(
 ) -> Pairs:
     "Decode the pictures of one split into memory, with those of their captions that `keep` wants"
     import torch
-    from sartext.models.starts import to_pixels
+    from sartext.models.starts import _open, to_pixels
     pixels, captions, records, used = [], [], [], 0
     for record, own, image in told_images(data, split, modality, keep):
+        image = _open(image, f'{data}: {record.image}')
         pixels.append(to_pixels([image], preprocess)); captions.append(own); records.append(record)
         used += pixels[-1].numel()
         if used > limit: raise MemoryError(f'{data}: {split} has over {limit/1e9:g} GB of pixels; raise limit=')
@@ -168,7 +169,7 @@ def contrastive(model, texts_frozen: bool):
             return seen, normalize(told, dim=-1), self.model.logit_scale.exp(), *(() if bias is None else (bias,))
     return Contrastive()
 
-# %% ../nbs/45_train.ipynb #1f6cea67
+# %% ../nbs/45_train.ipynb #b55400c4
 def word_loss(
     logits, labels,     # (N, T, V) guesses and (N, T) token ids of this process
     pad: int,           # the token id that counts for nothing
@@ -191,6 +192,8 @@ def objective(start, stage: Stage, texts, acc) -> tuple:
             words = word_loss(logits, labels, start.model.pad_id, acc.num_processes)
             return {'contrastive_loss': match(seen, told, scale, **facts), 'caption_loss': stage.caption_weight*words}
         return captioning(start.model), lambda said: told_tokens(start, said), both
+    if stage.loss == 'siglip' and start.model.logit_bias is None:
+        raise ValueError('a model without logit bias cannot learn by siglip: give models.clip.with_bias(start)')
     def told(said): return start.tokenizer(said) if texts is None else texts[1][[texts[0][t] for t in said]]
     return contrastive(start.model, texts is not None), told, lambda *out, **facts: {'contrastive_loss': match(*out, **facts)}
 
@@ -559,13 +562,15 @@ def encoder_of(model: str | Path):
     from sartext.models.encoders import encoder
     return encoder(last_checkpoint(model) if Path(model).exists() else model)
 
-# %% ../nbs/45_train.ipynb #4e321612
+# %% ../nbs/45_train.ipynb #5cd34a29
 def embed_split(data: str | Path, split: str, modality: str, encoder=None) -> tuple[list, list, 'np.ndarray | None']:
     "Records of a split, the caption that stands for each, and the rows an encoder has for the images"
+    from sartext.models.starts import _open
     records, said = [], []
     def images():
         for record, own, image in told_images(data, split, modality):
-            records.append(record); said.append(first_caption(own)); yield image
+            records.append(record); said.append(first_caption(own))
+            yield encoder and _open(image, f'{data}: {record.image}')
     rows = encoder.images(images()) if encoder else [None for _ in images()]
     return records, said, rows if encoder else None
 

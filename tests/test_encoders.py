@@ -28,9 +28,9 @@ def foreign(tmp_path_factory):
     exec(next(c for c in cells if c.startswith('from tokenizers')), known)
     exec(next(c for c in cells if 'def tiny(' in c).split('\nfor kind')[0], known)
     top = tmp_path_factory.mktemp('models of others')
-    return {kind: known['tiny'](top/f'my {kind}', kind) for kind in ('clip', 'siglip')}
+    return {kind: known['tiny'](top/f'my {kind}', kind) for kind in ('clip', 'siglip', 'naflex')}
 
-@pytest.mark.parametrize('kind', ['clip', 'siglip'])
+@pytest.mark.parametrize('kind', ['clip', 'siglip', 'naflex'])
 def test_foreign_models_are_asked_as_they_ask_themselves(built, foreign, kind, tmp_path):
     "Recall from the command equals recall from transformers' own forward pass over the same images and texts; no network is asked"
     from PIL import Image
@@ -108,3 +108,20 @@ def test_a_diverged_model_is_one_sentence(built, monkeypatch):
     nan = Encoder('mine', 'x', lambda g: np.full((len(list(g)), 4), np.nan), lambda t: np.ones((len(t), 4)))
     monkeypatch.setattr(train, 'encoder_of', lambda model: nan)
     with pytest.raises(BadInput, match='model: image_embeddings, row 0: not finite.*training loss'): evaluate_dir(built, 'model', split='train')
+
+@pytest.mark.parametrize('kind', ['packaged', 'clip'])
+def test_a_damaged_image_is_named(built, foreign, kind, tmp_path):
+    "By its file; else by its place among all, not in its batch; in a data set by the data set and its name there, in training too"
+    import shutil
+    from sartext.models import starts
+    from sartext.models.encoders import encoder
+    from sartext.train import read_pairs
+    by, whole = encoder(foreign[kind] if kind == 'clip' else kind), np.full((9, 9), 80, np.uint8)
+    (tmp_path/'bad.png').write_bytes(b'\x89PNG\r\n')
+    with pytest.raises(BadInput, match='bad.png: cannot be read'): by.images([whole, tmp_path/'bad.png'])
+    with pytest.raises(BadInput, match='image 66, counted from 0: cannot be read'): by.images([whole]*66 + [b'x', whole])
+    shutil.copytree(built, tmp_path/'data'); lost = embed_split(built, 'train', 'sar')[0][3].image
+    (tmp_path/'data'/lost).write_bytes((tmp_path/'data'/lost).read_bytes()[:60])
+    for use in (lambda: embed_split(tmp_path/'data', 'train', 'sar', by), lambda: read_pairs(tmp_path/'data', 'train', 'sar', starts.Preprocess(32))):
+        with pytest.raises(BadInput, match=f'data: {lost}: is damaged') as e: use()
+        assert len(str(e.value).splitlines()) == 1

@@ -196,3 +196,147 @@ def test_evaluation_shows_chance_and_ceiling(built, model, tmp_path, capsys):
     assert n >= 20 and float(chance[r1]) == pytest.approx(100/n, abs=.06)
     top = max(float(r[rows[0].index('mean recall')]) for k, r in by.items() if k[0].startswith('text ceiling'))
     assert top > float(chance[rows[0].index('mean recall')])
+
+# --- several processes learn what one learns
+
+SHARED = '''
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_coca, test_train, torch
+from accelerate import PartialState
+from sartext import train
+from sartext.records import Caption
+torch.set_num_threads(1); out = Path(sys.argv[1]); state = PartialState()
+pairs = {'sar': test_coca.drawn(16)}
+said = lambda i: [Caption(' '.join(['ships']*(1 if i % 2 else 20)) + f' {i // 4}.')]       # long ones fall to one process, short ones to the other
+unequal = {'sar': replace(pairs['sar'], captions=tuple(tuple(said(i)) for i in range(16)))}
+stage = train.Stage('sar', (('sar', 1.),), 4, lr=1e-3, batch_size=8, frozen_blocks=3, ema=.5)
+train.order = lambda n, seed, modality: ((e, i) for e in range(99) for i in range(n))
+runs = [(f'clip {kind}', test_train.begin, pairs, replace(stage, loss=kind)) for kind in ('clip', 'siglip', 'same-facts')]
+for name, begin, data, how in [*runs, ('coca', test_coca.begin, unequal, stage)]:
+    start, history = train.train(begin(), [replace(how, patience=2)], data, out/name, val=data, seed=1)
+    if state.is_main_process: torch.save([h for h in history], out/f'{name}.history')
+state.wait_for_everyone(); state.destroy_process_group()
+'''
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+    "The same stages on one process and on two"
+    import os, subprocess, sys
+    from pathlib import Path
+    top = tmp_path_factory.mktemp('shared'); (top/'job.py').write_text(SHARED); begin()
+    env = {**os.environ, 'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(sys.path)}
+    for n in (1, 2):
+        launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={n}']
+        ran = subprocess.run([*launch, top/'job.py', top/str(n), Path(__file__).parent], env=env, capture_output=True, text=True, timeout=580)
+        assert ran.returncode == 0, ran.stderr[-3000:]
+    return top
+
+@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'coca'])
+def test_two_processes_learn_what_one_learns(shared, name):
+    "The same loss curve, looks at val and saved weights, for captions of one and of twenty words too"
+    one, two = (torch.load(shared/n/f'{name}.history') for n in '12')
+    assert len(one) == len(two) == 4 and all('val_loss' in h for h in one) and ('caption_loss' in one[0]) == (name == 'coca')
+    for a, b in zip(one, two): assert a == {k: pytest.approx(v, abs=1e-4) if isinstance(v, float) else v for k, v in b.items()}
+    from safetensors.torch import load_file
+    weights = [load_file(shared/n/name/'1-sar'/'model.safetensors') for n in '12']
+    for k, v in weights[0].items(): torch.testing.assert_close(v, weights[1][k], atol=1e-4, rtol=1e-3, msg=k)
+
+# --- which weights stay, and what is written while it runs
+
+def weights_of(s): return {k: v.clone() for k, v in s.model.state_dict().items()}
+
+def test_the_average_is_that_of_its_steps(pairs, monkeypatch):
+    "By the recursion, from the weights after each step; training itself is not touched by it, nor by looks"
+    stage, seen = train.arm_stages('direct', 0, 3, **SMALL, trainable='projections')[0], []
+    real = train.Kept.update
+    monkeypatch.setattr(train.Kept, 'update', lambda k: (seen.append(k._copies(k.moving)), real(k))[1])
+    def run(**kw):
+        seen.clear(); s = begin(); s0 = [p.detach().clone() for p in clip.trainable(s.model, 'projections')]
+        trained, history = train.train(s, [replace(stage, **kw)], {'sar': pairs['sar']}, val={'sar': marked(9, 'sar', 7)})
+        return s0, [*seen], [p.detach() for p in clip.trainable(trained.model, 'projections')], [h['loss'] for h in history]
+    _, plain, last, losses = run(); average, steps, got, again = run(ema=.7)
+    assert losses == again and all(torch.equal(a, b) for a, b in zip(last, plain[-1]))
+    for now in steps: average = [.7*a + .3*n for a, n in zip(average, now)]
+    for a, b, c in zip(average, got, last): torch.testing.assert_close(a, b); assert not torch.equal(b, c)
+    _, _, _, looked = run(patience=9); assert looked == losses
+
+def test_patience_keeps_the_best_look(pairs, monkeypatch):
+    "The stage stops `patience` looks after its best one, whose weights stay"
+    losses, taken = iter([3., 2., 2.5, 2.5, 1.]), []
+    def look(parts_of, stage, val, seed, acc, module): taken.append([p.detach().clone() for p in module.parameters() if p.requires_grad]); return next(losses)
+    monkeypatch.setattr(train, 'look', look)
+    s, history = train.train(begin(), [replace(train.arm_stages('direct', 0, 9, **SMALL)[0], patience=2)], {'sar': pairs['sar']}, val={'sar': pairs['sar']})
+    assert [h['val_loss'] for h in history] == [3., 2., 2.5, 2.5]
+    for a, b in zip(taken[1], [p for p in s.model.parameters() if p.requires_grad]): assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(taken[1], taken[3]))
+
+def test_resume_with_every_option_equals_uninterrupted(pairs, tmp_path):
+    "Average, validation and another loss in the second stage: cut between them, the weights and rows are the same"
+    first, second = train.arm_stages('progressive', 2, 3, **SMALL)
+    stages, val = [replace(first, ema=.8), replace(second, ema=.9, patience=1, loss='siglip')], {'sar': marked(8, 'sar', 9)}
+    whole, history = train.train(begin(), stages, pairs, tmp_path/'whole', seed=1, val=val)
+    with pytest.raises(BadInput, match='siglip|same-facts'): train.train(begin(), [stages[0], replace(stages[1], loss='x')], pairs, tmp_path/'cut', seed=1, val=val)
+    def cut(*a): raise KeyboardInterrupt
+    with pytest.MonkeyPatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(train, 'look', cut); train.train(begin(), stages, pairs, tmp_path/'cut', seed=1, val=val)
+    assert sorted(p.name for p in (tmp_path/'cut').iterdir()) == ['1-optical', 'history.json', 'run.json']
+    resumed, again = train.train(begin(), stages, pairs, tmp_path/'cut', seed=1, val=val)
+    assert [{**h, 'loss': pytest.approx(h['loss'], rel=1e-4), **({'val_loss': pytest.approx(h['val_loss'], rel=1e-4)} if 'val_loss' in h else {})} for h in history] == again
+    for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4, msg=k)
+    for name in ('whole', 'cut'): torch.testing.assert_close(weights_of(starts.load_checkpoint(tmp_path/name/'2-sar'))['logit_bias'], whole.model.logit_bias.detach())
+    with pytest.raises(BadInput, match='another run'): train.train(begin(), stages, pairs, tmp_path/'cut', seed=1, val={'sar': marked(8, 'sar', 8)})
+
+def test_a_siglip_stage_needs_its_bias(pairs):
+    with pytest.raises(ValueError, match='with_bias'): train.run_stage(begin(), replace(train.arm_stages('direct', 0, 2, **SMALL)[0], loss='siglip'), pairs, None)
+
+def test_same_facts_reach_the_loss(pairs):
+    "In the loop: pictures that say the same are no negatives, and where all say different things nothing changes"
+    def losses(captions, kind):
+        told = {'sar': replace(pairs['sar'], captions=captions)}
+        return [h['loss'] for h in train.train(begin(), [replace(train.arm_stages('direct', 0, 3, **SMALL)[0], loss=kind)], told)[1]]
+    own = pairs['sar'].captions; same = tuple((Caption('One ship.'),) for _ in own)
+    assert losses(own, 'same-facts') == pytest.approx(losses(own, 'clip'), rel=1e-4)
+    got = losses(same, 'same-facts'); assert got == pytest.approx([math.log(8)]*3, abs=1e-4) and losses(same, 'clip')[0] == pytest.approx(math.log(8), abs=1e-4)
+
+def test_curves_and_table_of_a_run(pairs, tmp_path):
+    "While it runs and after; a picture of it; one row a stage"
+    seen = []
+    def follow(*a, real=train._check_finite): real(*a); seen.append(len(train.steps_of(tmp_path/'a'/'run')) if (tmp_path/'a'/'run'/train.NOW).read_text() else 0)
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(train, '_check_finite', follow)
+        train.train(begin(), train.arm_stages('progressive', 2, 3, **SMALL), pairs, tmp_path/'a'/'run')
+    assert seen == [0, 1, 0, 3, 4] and not (tmp_path/'a'/'run'/train.NOW).exists()
+    fig = train.plot_history(tmp_path/'a'/'run'); ax, rate = fig.axes; history = json.loads((tmp_path/'a'/'run'/'history.json').read_text())
+    assert ax.lines[0].get_ydata().tolist() == [h['loss'] for h in history] and [t.get_text() for t in ax.texts] == ['optical', 'sar']
+    assert rate.lines[0].get_ydata().tolist() == [h['lr'] for h in history]
+    rows = train.runs_table(tmp_path).rows
+    assert [(r[0], r[3], r[5]) for r in rows] == [('a/run', 'optical', '2 of 2'), ('a/run', 'sar', '3 of 3')]
+
+def test_tensorboard_has_every_step(pairs, tmp_path):
+    "What its own reader finds in the event files is the history, over both stages"
+    accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    _, history = train.train(begin(), train.arm_stages('progressive', 2, 2, **SMALL), pairs, tmp_path/'run', tensorboard=True)
+    found = accumulator.EventAccumulator(str(tmp_path/'run'/'tensorboard')).Reload()
+    for name in ('loss', 'lr'):
+        assert [(e.step, pytest.approx(e.value, rel=1e-5)) for e in found.Scalars(name)] == [(i, h[name]) for i, h in enumerate(history)]
+
+def test_without_tensorboard_one_sentence(pairs, tmp_path, monkeypatch):
+    import sys
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
+    with pytest.raises(BadInput, match=r'tensorboard: is not installed; pip install "sartext\[tensorboard\]"'):
+        train.train(None, [], pairs, tmp_path/'run', tensorboard=True)
+    assert not (tmp_path/'run').exists()
+
+def test_train_by_command_says_what_comes_next(built, tmp_path):
+    "Losses and early stop by their options; the line it ends with runs as it stands"
+    import shlex
+    from conftest import sartext
+    begin(); how = ['--stages', 'sar', '--epochs', '1', '--batch-size', 16, '--image-size', 32, '--loss', 'same-facts', '--ema', '.9', '--patience', 2]
+    ran = sartext('train', '--data', built, '--out', tmp_path/'model', *how); assert ran.returncode == 0, ran.stderr
+    stage = json.loads((tmp_path/'model'/'run.json').read_text())['stages'][0]
+    assert (stage['loss'], stage['ema'], stage['patience']) == ('same-facts', .9, 2) and any('val_loss' in h for h in train.steps_of(tmp_path/'model'))
+    said = ran.stdout.splitlines()[-1]; assert said.startswith('next: sartext evaluate retrieval --data ')
+    after = sartext(*shlex.split(said.removeprefix('next: sartext '))); assert after.returncode == 0 and 'mean recall' in after.stdout, after.stderr
