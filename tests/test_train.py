@@ -292,14 +292,20 @@ def test_resume_with_every_option_equals_uninterrupted(pairs, tmp_path):
 def test_a_siglip_stage_needs_its_bias(pairs):
     with pytest.raises(ValueError, match='with_bias'): train.run_stage(begin(), replace(train.arm_stages('direct', 0, 2, **SMALL)[0], loss='siglip'), pairs, None)
 
-def test_same_facts_reach_the_loss(pairs):
-    "In the loop: pictures that say the same are no negatives, and where all say different things nothing changes"
+def test_same_facts_reach_the_loss(pairs, monkeypatch):
+    "In the loop: by the facts of each picture's own caption, whatever its words; where all say different things nothing changes"
+    from sartext.records import Fact
+    keys, real = [], clip.fact_ids
+    monkeypatch.setattr(clip, 'fact_ids', lambda k: (keys.append([*k]), real(k))[1])
     def losses(captions, kind):
         told = {'sar': replace(pairs['sar'], captions=captions)}
         return [h['loss'] for h in train.train(begin(), [replace(train.arm_stages('direct', 0, 3, **SMALL)[0], loss=kind)], told)[1]]
-    own = pairs['sar'].captions; same = tuple((Caption('One ship.'),) for _ in own)
-    assert losses(own, 'same-facts') == pytest.approx(losses(own, 'clip'), rel=1e-4)
-    got = losses(same, 'same-facts'); assert got == pytest.approx([math.log(8)]*3, abs=1e-4) and losses(same, 'clip')[0] == pytest.approx(math.log(8), abs=1e-4)
+    own = pairs['sar'].captions; counted = tuple((replace(c[0], facts=(Fact('count', 'ship', i % 3),)),) for i, c in enumerate(own))
+    plain = losses(own, 'clip'); assert not keys and losses(own, 'same-facts') == pytest.approx(plain, rel=1e-4); keys.clear()
+    assert losses(counted, 'same-facts')[0] != pytest.approx(losses(counted, 'clip')[0], rel=1e-3)
+    asked = train.batches(train.arm_stages('direct', 0, 3, **SMALL)[0], {'sar': 16}, 0)
+    for told, step in zip(keys, asked, strict=True):
+        assert [[a == b for a in told] for b in told] == [[i % 3 == j % 3 for _, _, i in step] for _, _, j in step]
 
 def test_curves_and_table_of_a_run(pairs, tmp_path):
     "While it runs and after; a picture of it; one row a stage"
