@@ -149,7 +149,7 @@ def step_pixels(pairs: dict[str, Pairs], samples: list[tuple[str, int, int]], se
     factors = gains([pairs[m].records[i].id for m, _, i in samples], [e for _, e, _ in samples], seed, gain)
     return (pixels.float()*torch.from_numpy(factors)).clamp(0, 255).to(torch.uint8)
 
-# %% ../nbs/45_train.ipynb #7f588527
+# %% ../nbs/45_train.ipynb #8bd155dd
 def text_table(start, captions: Iterable[Caption]) -> tuple[dict[str, int], 'torch.Tensor']:
     "Each distinct caption's row, and the frozen text tower's output for it: (M, text width)"
     from sartext.models.clip import text_tower_output
@@ -157,7 +157,7 @@ def text_table(start, captions: Iterable[Caption]) -> tuple[dict[str, int], 'tor
     return {t: i for i, t in enumerate(texts)}, text_tower_output(start.model, start.tokenizer, texts)
 
 def contrastive(model, texts_frozen: bool):
-    "A module from (pixels, text input) to unit image and text features, (N, D) each, the logit scale, and its bias if any"
+    "A module from (pixels, text input) to unit image and text features (N, D), the logit scale, and its bias if any"
     import torch
     from torch.nn.functional import normalize
     from sartext.models.clip import project_text
@@ -169,7 +169,7 @@ def contrastive(model, texts_frozen: bool):
             return seen, normalize(told, dim=-1), self.model.logit_scale.exp(), *(() if bias is None else (bias,))
     return Contrastive()
 
-# %% ../nbs/45_train.ipynb #b55400c4
+# %% ../nbs/45_train.ipynb #067a9cf8
 def word_loss(
     logits, labels,     # (N, T, V) guesses and (N, T) token ids of this process
     pad: int,           # the token id that counts for nothing
@@ -195,7 +195,8 @@ def objective(start, stage: Stage, texts, acc) -> tuple:
     if stage.loss == 'siglip' and start.model.logit_bias is None:
         raise ValueError('a model without logit bias cannot learn by siglip: give models.clip.with_bias(start)')
     def told(said): return start.tokenizer(said) if texts is None else texts[1][[texts[0][t] for t in said]]
-    return contrastive(start.model, texts is not None), told, lambda *out, **facts: {'contrastive_loss': match(*out, **facts)}
+    def loss(*out, **facts): return {'contrastive_loss': match(*out, **facts)}
+    return contrastive(start.model, texts is not None), told, loss
 
 # %% ../nbs/45_train.ipynb #afab47dd
 def lr_at(step: int, stage: Stage) -> float:
@@ -284,21 +285,22 @@ def look(parts_of: Callable, stage: Stage, val: dict[str, Pairs], seed: int, acc
     module.train()
     return total/len(samples)
 
-# %% ../nbs/45_train.ipynb #4af5a545
+# %% ../nbs/45_train.ipynb #6fe5903c
 def check_stage(stage: Stage, model, val: dict[str, Pairs] | None = None, world: int = 1) -> None:
     "Refuse a stage that cannot be trained as it is"
     from sartext.models.clip import LOSSES
     from sartext.models.coca import is_coca
     def no(reason, remedy): raise BadInput(Problem(f'stage {stage.name!r}', '', reason, remedy))
     if stage.loss not in LOSSES: no(f'has the loss {stage.loss!r}', f"use one of {', '.join(LOSSES)}")
-    if stage.loss == 'siglip' and is_coca(model): no('has the loss siglip, but its model is a CoCa', 'use clip or same-facts')
+    if stage.loss == 'siglip' and is_coca(model): no('has the loss siglip and is of a CoCa', 'use clip or same-facts')
     if not 0 <= stage.ema < 1: no(f'has an average that decays by {stage.ema}', 'use 0 to just under 1, such as 0.999')
     if stage.patience < 0: no(f'has a patience of {stage.patience}', 'use 0 or more looks')
-    if stage.batch_size % world: no(f'has batches of {stage.batch_size} for {world} processes', f'use a multiple of {world}')
+    if stage.batch_size % world:
+        no(f'has batches of {stage.batch_size} for {world} processes', f'use a multiple of {world}')
     if stage.patience and not all(len((val or {}).get(m, ())) >= world for m, _ in stage.shares):
         no('stops by validation pictures and has none', 'give val= with its modalities, or patience=0')
 
-# %% ../nbs/45_train.ipynb #a3ed1116
+# %% ../nbs/45_train.ipynb #4329b489
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -310,19 +312,17 @@ def run_stage(
     val: dict[str, Pairs] | None = None,            # pictures that say when to stop, see `Stage.patience`
     log: Callable[[dict], None] = lambda row: None, # told every step
 ) -> list[dict]:
-    "Train one stage; returns one dict a step: stage, step, loss, lr; of a CoCa caption_loss, part of loss; val_loss of looks"
+    "Train one stage; a dict a step: stage, step, loss, lr; of a CoCa caption_loss, part of loss; val_loss where looked"
     import torch
     from accelerate import Accelerator
     from sartext.models.clip import trainable
     acc = accelerator or Accelerator(); keep_memory(); check_stage(stage, start.model, val, acc.num_processes)
-    moving = trainable(start.model, stage.trainable, stage.frozen_blocks)
-    optimizer = optimizer_for(moving, stage)
+    moving = trainable(start.model, stage.trainable, stage.frozen_blocks); optimizer = optimizer_for(moving, stage)
     module, told, loss_of = objective(start, stage, texts, acc)
     module, optimizer = acc.prepare(module, optimizer); kept = Kept(moving, stage)
     parts_of = loss_parts(start, stage, seed, acc, module, told, loss_of)
     history, sizes, every = [], {m: len(p) for m, p in pairs.items()}, math.ceil(stage.steps/LOOKS)
-    torch.manual_seed(seed_for(seed, stage.name))        # dropout, where a tower has it
-    module.train()
+    module.train(); torch.manual_seed(seed_for(seed, stage.name))        # dropout, where a tower has it
     for step, samples in enumerate(progress(batches(stage, sizes, seed), stage.name, stage.steps)):
         for group in optimizer.param_groups: group['lr'] = lr_at(step, stage)
         parts = parts_of(pairs, samples, gain)
@@ -330,8 +330,7 @@ def run_stage(
         _check_finite(row['loss'], stage, step)
         optimizer.zero_grad(); acc.backward(sum(parts.values()))
         acc.clip_grad_norm_(module.parameters(), 1.0); optimizer.step()
-        with torch.no_grad(): start.model.logit_scale.clamp_(0, math.log(100))
-        kept.update()
+        with torch.no_grad(): start.model.logit_scale.clamp_(0, math.log(100)); kept.update()
         if stage.patience and ((step + 1) % every == 0 or step + 1 == stage.steps):
             with kept.lent(): row['val_loss'] = look(parts_of, stage, val, seed, acc, module)
         history.append(row); log(row)
@@ -376,7 +375,7 @@ def _resume(start, stages, out, seed, data):
                                'remove it or give another folder'))
     return load_checkpoint(out/checkpoint), json.loads((out/'history.json').read_text()), done
 
-# %% ../nbs/45_train.ipynb #8b1be750
+# %% ../nbs/45_train.ipynb #66eab362
 NOW = 'now.jsonl'       # in a training folder: the steps so far of the stage that runs
 
 def event_writer():
@@ -409,7 +408,7 @@ def steps_of(folder: str | Path) -> list[dict]:
     done, now, rows = Path(folder)/'history.json', Path(folder)/NOW, []
     if done.exists(): rows = json.loads(done.read_text())
     if now.exists(): rows += [json.loads(l) for l in now.read_text().splitlines(keepends=True) if l.endswith('\n')]
-    if not rows: raise BadInput(Problem(str(folder), '', 'holds no step of a run', 'give the folder of `sartext train`'))
+    if not rows: raise BadInput(Problem(str(folder), '', 'holds no step of a run', 'give a folder of `sartext train`'))
     return rows
 
 # %% ../nbs/45_train.ipynb #0332ff97
@@ -444,7 +443,7 @@ def train(
         if out: _save(start, name, stages[:i + 1], history, out, seed, data)
     return start, history
 
-# %% ../nbs/45_train.ipynb #326f3336
+# %% ../nbs/45_train.ipynb #9a014e63
 def plot_history(folder: str | Path):
     "Losses and learning rate of the run in a training folder, step by step, so far"
     from matplotlib.figure import Figure
@@ -455,7 +454,8 @@ def plot_history(folder: str | Path):
         if points: ax.plot(*zip(*points), how, ms=3, label=key.replace('_', ' '))
     rate.plot([r['lr'] for r in rows], color='.6', lw=1); rate.set(ylabel='learning rate (grey)', ylim=(0, None))
     for i, r in enumerate(rows):
-        if r['step'] == 0: ax.axvline(i - .5, color='.8', lw=1); ax.text(i, 1.02, r['stage'], transform=ax.get_xaxis_transform())
+        if r['step']: continue
+        ax.axvline(i - .5, color='.8', lw=1); ax.text(i, 1.02, r['stage'], transform=ax.get_xaxis_transform())
     ax.set(xlabel='step', ylabel='loss'); ax.legend(fontsize=8)
     return fig
 
@@ -474,8 +474,8 @@ def runs_table(folder: str | Path):
                          f"{len(own)} of {s['steps']}", str(s['batch_size']), f"{s['lr']:g}", s['trainable'],
                          s.get('loss', 'clip'), fell, f'{min(looks):.2f}' if looks else '–'))
     if not rows: raise BadInput(Problem(str(folder), '', 'holds no run', 'give a folder with those of `sartext train`'))
-    return Table(('run', 'start', 'seed', 'stage', 'shown', 'steps', 'batch', 'lr', 'learns', 'loss by', 'loss', 'best val'),
-                 tuple(rows), 'loss: mean of the first and of the last five steps')
+    header = 'run', 'start', 'seed', 'stage', 'shown', 'steps', 'batch', 'lr', 'learns', 'loss by', 'loss', 'best val'
+    return Table(header, tuple(rows), 'loss: mean of the first and of the last five steps')
 
 # %% ../nbs/45_train.ipynb #ded2e559
 def first_caption(own: Sequence[Caption]) -> Caption:

@@ -28,7 +28,7 @@ def freeze_batchnorm(
         if _keep_statistics not in m._forward_pre_hooks.values(): m.register_forward_pre_hook(_keep_statistics)
     return len(layers)
 
-# %% ../../nbs/31_clip.ipynb #eea584a1
+# %% ../../nbs/31_clip.ipynb #8355a703
 def _image_stages(model) -> list:
     "The image tower's stages from the picture upwards: the stem first"
     v = model.visual
@@ -45,7 +45,7 @@ def _text_projection(model) -> tuple:
 
 def trainable(
     model,                      # open_clip CLIP, CustomTextCLIP or CoCa, whose text side always moves
-    what: str = 'image',        # 'projections' | 'image' or 'text' (and both projections) | 'all'; so does the logit scale
+    what: str = 'image',        # 'projections' | 'image', 'text' (and both projections) | 'all'; the logit scale always
     frozen_blocks: int = 0,     # stages above the stem that stay, and the stem with them; 0: all moves
 ) -> list:                      # the parameters for the optimiser
     "Set `requires_grad` by name, freeze BatchNorm's statistics, and return what will move"
@@ -62,14 +62,14 @@ def trainable(
         for module in stage: module.requires_grad_(False)
     return [p for p in model.parameters() if p.requires_grad]
 
-# %% ../../nbs/31_clip.ipynb #5cf940bb
+# %% ../../nbs/31_clip.ipynb #9cb133eb
 LOSSES = ('clip', 'siglip', 'same-facts')
 
 def contrastive_loss(
     kind: str = 'clip',         # one of `LOSSES`
     rank: int = 0,              # which process this is
-    world: int = 1,             # of how many; each has as many pairs, and the mean over them is the loss of the whole batch
-) -> Callable:                  # (image rows, text rows, scale, bias: siglip's alone, facts=`fact_ids` of same-facts) → loss
+    world: int = 1,             # of how many; each has as many pairs, their mean is the loss of the whole batch
+) -> Callable:                  # (image rows, text rows, scale, bias of siglip, facts=`fact_ids` of same-facts) → loss
     "How far the pictures and sentences of a batch are from lying together"
     import torch
     from open_clip.loss import ClipLoss, SigLipLoss

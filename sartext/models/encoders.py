@@ -17,7 +17,7 @@ from .coca import start
 from .starts import PICKLES, Start, _open, to_tensor
 from ..records import BadInput, Problem, progress
 
-# %% ../../nbs/35_encoders.ipynb #0634a2e1
+# %% ../../nbs/35_encoders.ipynb #e5ae08cc
 @dataclass(frozen=True)
 class Encoder:
     "What puts images and texts into one space, whoever made it"
@@ -43,7 +43,8 @@ def _batches(items: Iterable, size: int) -> Iterable[list]:
 
 def opened(images: Iterable) -> Iterable:
     "Each image as a Pillow picture; one that cannot be read is named by its file, or by its place among all"
-    for i, im in enumerate(images): yield _open(im, str(im) if isinstance(im, (str, Path)) else f'image {i}, counted from 0')
+    for i, im in enumerate(images):
+        yield _open(im, str(im) if isinstance(im, (str, Path)) else f'image {i}, counted from 0')
 
 # %% ../../nbs/35_encoders.ipynb #c785f7cf
 def encoder_of(start: Start) -> Encoder:
@@ -54,7 +55,7 @@ def encoder_of(start: Start) -> Encoder:
     name = ' → '.join([start.name, *(s['name'] for s in start.card.get('stages', ()))])
     return Encoder(name, weights_digest(start.model), images, lambda t: embed_texts(start.model, start.tokenizer, t))
 
-# %% ../../nbs/35_encoders.ipynb #5648ae80
+# %% ../../nbs/35_encoders.ipynb #31855d34
 def _from_folder(folder: Path):
     "The model of `transformers` in `folder` and its processor, or the reason why there is none"
     from transformers import AutoModel, AutoProcessor
@@ -96,7 +97,8 @@ def transformers_encoder(folder: str | Path) -> Encoder:
         length = model.config.text_config.max_position_embeddings
         words = processor.tokenizer(some, padding='max_length', truncation=True, max_length=length, return_tensors='pt')
         return model.get_text_features(**{k: v for k, v in words.items() if k in ('input_ids', 'attention_mask')})
-    return Encoder(folder.resolve().name, weights_digest(model), lambda g: rows(opened(g), see), lambda t: rows(list(t), hear))
+    return Encoder(folder.resolve().name, weights_digest(model),
+                   lambda g: rows(opened(g), see), lambda t: rows(list(t), hear))
 
 # %% ../../nbs/35_encoders.ipynb #e230918c
 def encoder(
