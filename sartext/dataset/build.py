@@ -161,7 +161,7 @@ def _make(job: dict, old: dict | None = None) -> dict:
         if name == 'image': made['size'] = list(fit(*job['want'], job['size']))
     return made
 
-# %% ../../nbs/22_build.ipynb #68657a42
+# %% ../../nbs/22_build.ipynb #d3aa195b
 def _scaled(box: Box, sx: float, sy: float) -> Box:
     "`box` in the shrunk picture; a run-length code is one of the old pixels, so it goes"
     box = map_outline(box, lambda x, y: (x*sx, y*sy))
@@ -175,13 +175,17 @@ def _true(record: Record) -> Record:
     def stays(o, f):        # of masks and pictures: shares, sides and contrasts are the same at any size
         other = is_measured(f) or f.kind == 'proportion' or getattr(o, 'route', '') in ('sa2c', 'pairing')
         return f in known or other and f.kind != 'metadata' and not re.search(r'\d m\b', str(f.value))
+    return _with(record, stays)
+
+def _with(record: Record, stays: Callable) -> Record:
+    "`record` with the captions and questions all of whose facts stay"
     return replace(record, **{k: tuple(o for o in getattr(record, k) if all(stays(o, f) for f in o.facts))
                               for k in ('captions', 'questions')})
 
 def finished(record: Record, split: str, made: dict) -> Record:
     "`record` as it stands in the data set: paths, size, boxes, spacing and true sentences of the picture written"
     (w, h), sar, shown = made['size'], record.sar, record.sar.shown or None
-    hidden = record.modality == 'sar' and shown != (sar.polarisations or None)
+    hidden = {*(sar.polarisations or ())} - {*(shown or ())}
     if record.modality == 'sar': sar = replace(sar, quantity='display', polarisations=shown)
     sx, sy = w/record.width, h/record.height
     others = {parts[1]: name for name in sorted(made['files']) if len(parts := name.split('.')) == 3}
@@ -192,7 +196,8 @@ def finished(record: Record, split: str, made: dict) -> Record:
         record = replace(record, boxes=tuple(_scaled(b, sx, sy) for b in record.boxes))
         sar = replace(sar, pixel_spacing=spacing)
     record = replace(record, image=image, width=w, height=h, split=split, sar=sar, mask=mask, partners=others)
-    return _true(record) if scaled or hidden else record
+    if hidden: record = _with(record, lambda o, f: f.subject != 'polarisation' or f.value not in hidden)
+    return _true(record) if scaled else record
 
 # %% ../../nbs/22_build.ipynb #2fd759dc
 def _whole(data_dir: str | Path) -> Path:
