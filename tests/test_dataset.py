@@ -171,6 +171,8 @@ def test_datasets_reads_the_parquet_and_the_folder(data, tmp_path):
     whole = datasets.load_dataset(str(top/'out'), 'sar', cache_dir=str(tmp_path))
     assert set(whole) == {'train', 'validation', 'test'} and whole['train'].num_rows == one.num_rows
     partner = next(row for row in one if row['optical']); assert partner['optical'].mode == 'RGB'
+    held = next(r for r, _ in b.load(top/'out', 'train') if r.id == partner['id'])
+    assert np.array_equal(partner['mask'], Image.open(top/'out'/held.mask)) and partner['before'] is None and partner['questions'] == partner['answers'] == []
     assert {c for row in one for c in row['captions']} >= {'One ship.\tIt is "bright".'}
 
 def test_open_clip_reads_the_csv(data, monkeypatch):
@@ -511,6 +513,31 @@ def test_large_images_make_small_row_groups(tmp_path, monkeypatch):
     some = [sh.Sample(f'{k}', Record(f'{k}', f'{k}.png', 9, 9), bytes(100)) for k in range(5)]
     monkeypatch.setattr(sh, 'HELD', 250); [path] = sh.write_parquet(some, tmp_path, 'a')
     assert ParquetFile(path).metadata.num_row_groups == 3 and list(sh.read_parquet(path)) == some
+
+def parquet_samples(more):
+    rng = np.random.default_rng(3)
+    def png(): f = io.BytesIO(); Image.fromarray(rng.integers(0, 255, (8, 9), 'uint8')).save(f, 'PNG'); return f.getvalue()
+    asked = (Question('How many ships are there?', '2'), Question('Is there a car?', 'no', options=('yes', 'no')))
+    return [sh.Sample(f's{k}', Record(f's{k}', f's{k}.png', 9, 8, questions=asked[:k]), png(), {name: png() for name in sh.OTHERS[:k]} if more else {}) for k in range(4)]
+
+def test_parquet_holds_masks_partners_and_questions(tmp_path):
+    datasets = pytest.importorskip('datasets'); some = parquet_samples(True); [path] = sh.write_parquet(some, tmp_path, 'train', group=2)
+    assert list(sh.read_parquet(path)) == some and [*some[3].others] == ['before', 'mask', 'optical']
+    assert sh.write_parquet(iter(some), tmp_path/'again', 'train', group=2)[0].read_bytes() == path.read_bytes()
+    rows = datasets.load_dataset('parquet', data_files=str(path), cache_dir=str(tmp_path/'cache'))['train']
+    assert all(isinstance(rows.features[k], datasets.Image) for k in ('image', *sh.OTHERS))
+    assert [[k for k in sh.OTHERS if row[k]] for row in rows] == [list(sh.OTHERS[:k]) for k in range(4)]
+    for s, row in zip(some, rows):
+        assert (row['questions'], row['answers']) == ([q.question for q in s.record.questions], [q.answer for q in s.record.questions])
+        for k, held in s.others.items(): assert np.array_equal(row[k], Image.open(io.BytesIO(held)))
+
+def test_parquet_without_a_mask_and_of_before_there_were_any(tmp_path):
+    import pyarrow.parquet as pq
+    some = parquet_samples(False); [path] = sh.write_parquet(some, tmp_path, 'train'); table = pq.read_table(path); table.validate(full=True)
+    assert all(table[k].null_count == 4 for k in sh.OTHERS) and list(sh.read_parquet(path)) == some
+    [path] = sh.write_parquet(with_all := parquet_samples(True), tmp_path/'all', 'train')
+    pq.write_table(pq.read_table(path).drop_columns(['before', 'mask', 'questions', 'answers']), tmp_path/'old.parquet')
+    assert list(sh.read_parquet(tmp_path/'old.parquet')) == [replace(s, others={k: v for k, v in s.others.items() if k == 'optical'}) for s in with_all]
 
 def test_packing_loads_no_pandas(tmp_path):
     code = ('import sys\nfrom sartext.dataset.shards import *\nfrom sartext.records import Record\n'

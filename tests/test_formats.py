@@ -1,5 +1,5 @@
 "Everybody's text formats, both ways: nothing is lost, other programs read ours, we read the published ones, faults are named and the rest goes on"
-import base64, io, json, os, resource, subprocess, sys
+import base64, io, json, os, resource, shutil, subprocess, sys
 from dataclasses import replace
 from pathlib import Path
 import pytest
@@ -24,7 +24,12 @@ def world(folder, n=8):
         asked = (Question('How many ships are there?', str(k), 'instance counting', 'how', (ONE,)), Question('Is there a car?', 'no', facts=(ONE,)),
                  Question('Where is it?', 'top left'), Question(f'What is {ODD}?', 'None'), Question('Describe the image in detail.', f'{ODD} {k}', 'image description'),
                  Question('Which?', 'car', 'others', options=('car', 'bus', 'ship', 'None', 'NA')))*(k != 1)
-        made.append(Record(f'No. {k}', f'p/{k}.png', 40 + k, 30, source='drawn', scene=f's{k//2}', licence='CC0-1.0' if k % 2 else 'MIT', boxes=(Box('ship', 1., 2., 9., 9.),),
+        more = {}
+        if k % 3 == 0:
+            Image.effect_noise((40 + k, 30), 60).point(lambda v: 3*(v > 128)).save(folder/f'p/{k}.m.png')
+            for name, mode in (('before', 'L'), ('optical', 'RGB')): Image.effect_noise((40 + k, 30), 90).convert(mode).save(folder/f'p/{k}.{name}.png')
+            more = dict(mask=f'p/{k}.m.png', mask_classes={'0': 'land', '3': 'water'}, partners={name: f'p/{k}.{name}.png' for name in ('before', 'optical')})
+        made.append(Record(f'No. {k}', f'p/{k}.png', 40 + k, 30, **more, source='drawn', scene=f's{k//2}', licence='CC0-1.0' if k % 2 else 'MIT', boxes=(Box('ship', 1., 2., 9., 9.),),
                            labelled_classes=('ship', 'car', 'bridge', 'harbor'), captions=said, questions=asked, extra={'city': 'Malmö'}))
     write_records(made, folder/'records.jsonl')
     build(folder/'records.jsonl', folder/'data', threshold=None)
@@ -49,6 +54,26 @@ def test_round_trip_loses_nothing(data, tmp_path, to):
     assert {i: name(r) for i, r in got.items()} == {i: name(r) for i, r in want.items()}
     if to == 'vlmeval': assert all(Image.open(tmp_path/r.image).size == (r.width, r.height) for r in got.values())
     if to in ('coco', 'karpathy', 'llava'): assert {r.image for r in got.values()} == {r.image for r in want.values()}
+
+@pytest.mark.parametrize('to', f.WRITERS)
+def test_masks_and_partners_travel(data, tmp_path, to):
+    "They lie in every export, with the same bytes, and the records that come back of it can be built as they were"
+    top, ours = data; want = {p: (top/'data'/p).read_bytes() for r in ours.values() if to in f.EMPTY or r.captions for p in (r.mask, *r.partners.values()) if p}
+    assert {p.split('.', 1)[1] for p in want} == {'mask.png', 'before.png', 'optical.png'}
+    root = tmp_path/'images' if to == 'vlmeval' else top/to; got = back(top/to, root)
+    for p, held in want.items(): assert (root/p).read_bytes() == held
+    if to not in NOTED: return
+    assert {p for r in got.values() for p in (r.mask, *r.partners.values()) if p} == {*want}
+    write_records(got.values(), tmp_path/'back.jsonl'); again = build(tmp_path/'back.jsonl', tmp_path/'again', root, threshold=None)
+    assert again['counts']['images'] == len(got) and all((tmp_path/'again'/p).read_bytes() == held for p, held in want.items())
+
+def test_no_link_out_of_the_data_set_is_exported(data, tmp_path):
+    top, ours = data; r = next(r for r in ours.values() if r.mask)
+    shutil.copytree(top/'data', tmp_path/'data'); (tmp_path/'secret.png').write_bytes(b'mine')
+    (tmp_path/'data'/r.mask).unlink(); (tmp_path/'data'/r.mask).symlink_to(tmp_path/'secret.png')
+    for to in ('coco', 'vlmeval'):
+        with pytest.raises(BadInput, match='is a link that leads out'): f.export(tmp_path/'data', to, tmp_path/to)
+        assert not [p for p in (tmp_path/to).rglob('*') if p.is_file() and p.read_bytes() == b'mine']
 
 @pytest.mark.parametrize('to', f.WRITERS)
 def test_plain_carries_what_its_table_says(data, tmp_path, to):
@@ -162,6 +187,8 @@ def test_croissant_is_valid_and_loads(data):
     assert [row['train-images/id'].decode() for row in rows] == [r.id for r in train]
     assert rows[0]['train-images/image'].size == (train[0].width, train[0].height)
     assert [c.decode() for c in rows[0]['train-images/captions']] == [c.text for c in train[0].captions]
+    asked = [[[c.decode() for c in rows[0][f'train-images/{k}']] for k in ('questions', 'answers')]]
+    assert asked == [[[q.question for q in train[0].questions], [q.answer for q in train[0].questions]]]
 
 def test_croissant_by_the_specification(data):
     "The MUST of docs.mlcommons.org/croissant-spec: types, ids, conformsTo, checksums, sources that are described, a context that knows every term"

@@ -6,7 +6,7 @@
 __all__ = ['PROMPTS', 'TURNS', 'OFFERED', 'CONTEXT', 'COLUMNS', 'WRITERS', 'FORMATS', 'EMPTY', 'CARRIED', 'Sinks', 'turn',
            'offered', 'croissant', 'export', 'read_as_records', 'carried', 'carried_table']
 
-# %% ../../nbs/23_formats.ipynb #3d876418
+# %% ../../nbs/23_formats.ipynb #a07d2c54
 import base64, csv, json, os, pickle, re, shutil, tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +15,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 import sartext
 from ..records import (BadInput, Box, Caption, Fact, Problem, Problems, Question, Record, _lean, atomic, below,
-                             from_dict, rng_for)
+                             from_dict, inside, rng_for)
 from ..imagery.read import image_size
-from ..sources.texts import LETTERS, NOTE, PICTURES, finder, read_told
+from ..sources.texts import IN_TABLE, LETTERS, NOTE, PICTURES, finder, read_told
 from ..narrate.words import CELLS, cover
 from ..narrate.questions import kinds_of
 from .splits import SPLITS
+from .shards import FEATURES
 from .build import _in, _of, _whole
 
 # %% ../../nbs/23_formats.ipynb #a2b7485b
@@ -144,7 +145,7 @@ def _imagefolder(sinks, r: Record, at: str, note: bool, root: Path):
     said = (*r.captions, *r.questions)
     sinks.line(f'{r.split}/metadata.jsonl', row | ({NOTE: _note(r, said, ['questions'])} if note else {}))
 
-# %% ../../nbs/23_formats.ipynb #07723bc1
+# %% ../../nbs/23_formats.ipynb #d0c28b57
 OFFERED = 4         # answers to choose from, the right one among them
 
 def _wrong(q: Question, record: Record) -> list[str]:
@@ -167,22 +168,29 @@ def offered(q: Question, record: Record, seed: int = 0) -> tuple[str, ...]:
     some = [q.answer, *rng.sample(wrong, OFFERED - 1)]
     return tuple(rng.sample(some, len(some)))
 
+def _others(r: Record) -> list[str]:
+    "The paths of what goes along with the image of `r`: its mask and its partners"
+    return [*filter(None, (r.mask, *r.partners.values()))]
+
 def _vlmeval(sinks, r: Record, at: str, note: bool, root: Path):
     "Rows of VLMEvalKit's table; `image` is base64 once a file and image, then the index of that row"
-    first = {}
+    first, base = {}, lambda path: base64.b64encode(inside(root, path).read_bytes()).decode()
     for k, (asked, answer, o) in enumerate(_dialogue(r)):
         options = offered(o, r) if isinstance(o, Question) else ()
         name = f"sartext_{r.split}_{f'{len(options)}choice' if options else 'openended'}.tsv"
         index = sinks.rows[name, '']
-        image = first[name] if name in first else base64.b64encode((root/r.image).read_bytes()).decode()
+        image = first[name] if name in first else base(r.image)
         first.setdefault(name, index)
         head = ['index', 'image', 'question', *LETTERS[:len(options)], 'answer', 'category', 'split']
         row = [index, image, asked, *options, LETTERS[options.index(answer)] if options else answer,
                o.application if isinstance(o, Question) else 'image description', r.split]
-        if note: head, row = [*head, NOTE], [*row, _note(None if k else r, [o], ['questions'], at=k, image=at)]
+        if note:
+            others = {} if k else {IN_TABLE: {p: base(p) for p in _others(r)}}
+            known = _note(None if k else r, [o], ['questions'], at=k, image=at, **others)
+            head, row = [*head, NOTE], [*row, known]
         sinks.table(name, head, row, '\t')
 
-# %% ../../nbs/23_formats.ipynb #8e5f5470
+# %% ../../nbs/23_formats.ipynb #5cca5f05
 _TERMS = '''citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset
     jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField
     transform'''
@@ -193,8 +201,8 @@ CONTEXT = {'@language': 'en', '@vocab': 'https://schema.org/', 'sc': 'https://sc
            'data': {'@id': 'cr:data', '@type': '@json'}, 'dataType': {'@id': 'cr:dataType', '@type': '@vocab'},
            'examples': {'@id': 'cr:examples', '@type': '@json'}}
 COLUMNS = {'id': 'The id of the record', 'image': 'The image, 8 bits', 'text': 'The first caption',
-           'captions': 'All captions',
-           'kinds': 'Of each caption whether it is concise or complex', 'source': 'The data set it comes from',
+           'captions': 'All captions', 'kinds': 'Of each caption whether it is concise or complex',
+           'questions': 'All questions', 'answers': 'The answer to each question', 'source': 'The data set it comes from',
            'scene': 'Images of one scene are in one split', 'licence': 'The licence of its source',
            'record': 'All that is known, as JSON'}
 
@@ -210,7 +218,7 @@ def croissant(manifest: dict, modality: str = 'sar', licence: str = '') -> dict:
             if column == 'image': source['transform'] = {'jsonPath': 'bytes'}
             yield {'@type': 'cr:Field', '@id': f'{s}-images/{column}', 'name': column, 'description': says,
                    'dataType': 'sc:ImageObject' if column == 'image' else 'sc:Text', 'source': source,
-                   **({'repeated': True} if column in ('captions', 'kinds') else {})}
+                   **({'repeated': True} if isinstance(FEATURES[column], list) else {})}
     here = [s for s in SPLITS if any(n.startswith(f'parquet/{prefix}{s}-') for n in names)]
     sets = [{'@type': 'cr:FileSet', '@id': s, 'name': s, 'encodingFormat': 'application/x-parquet',
              'includes': f'parquet/{prefix}{s}-*.parquet'} for s in here]
@@ -252,7 +260,7 @@ def _claim(out: Path, what: dict) -> None:
                                             'give a new or an empty folder'))
     with atomic(out/'export.json') as f: f.write(_dense(what) + '\n')
 
-# %% ../../nbs/23_formats.ipynb #bdfc418d
+# %% ../../nbs/23_formats.ipynb #d4b90131
 def export(
     data_dir: str | Path,       # a folder written by `build`
     to: str,                    # one of `FORMATS`
@@ -273,7 +281,8 @@ def export(
             for r in _of(_in(data_dir, split), modality):
                 if not (r.captions or r.questions or to in EMPTY): bare += 1; continue
                 n['records'] += 1
-                if to != 'vlmeval': _link(data_dir/r.image, out/_at(to, r))
+                lies = {r.image: _at(to, r)} | {p: p for p in _others(r)} if to != 'vlmeval' else {}
+                for path, at in lies.items(): _link(inside(data_dir, path), out/at)
                 WRITERS[to](sinks, r, _at(to, r), note, data_dir)
     rows = {name: max(k for (other, _), k in sinks.rows.items() if other == name) for name, _ in sinks.files}
     if to == 'croissant':

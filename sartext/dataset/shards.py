@@ -150,11 +150,12 @@ def read_tars(
                          'build the shard again'); continue
         if files: yield from _sample(key, files, path, problems)
 
-# %% ../../nbs/21_shards.ipynb #e8c4d6f4
+# %% ../../nbs/21_shards.ipynb #49cfed1c
 _image = {'_type': 'Image'}
 _text = {'dtype': 'string', '_type': 'Value'}
-FEATURES = {'id': _text, 'image': _image, 'optical': _image, 'text': _text, 'captions': [_text], 'kinds': [_text],
-            'modality': _text, 'source': _text, 'scene': _text, 'licence': _text, 'record': _text}
+FEATURES = {'id': _text, 'image': _image, 'optical': _image, 'before': _image, 'mask': _image, 'text': _text,
+            'captions': [_text], 'kinds': [_text], 'questions': [_text], 'answers': [_text], 'modality': _text,
+            'source': _text, 'scene': _text, 'licence': _text, 'record': _text}
 
 def _schema():
     import pyarrow as pa
@@ -164,11 +165,12 @@ def _schema():
     return pa.schema([(name, kinds[str(kind)]) for name, kind in FEATURES.items()], metadata=note)
 
 def _row(s: Sample) -> dict:
-    r, optical = s.record, s.others.get('optical')
-    return dict(id=r.id, image={'bytes': s.png, 'path': f'{s.key}.{ending_of(s.png)}'} if s.png else None,
-                optical=optical and {'bytes': optical, 'path': f'{s.key}.optical.{ending_of(optical)}'},
-                text=r.captions[0].text if r.captions else '', captions=[c.text for c in r.captions],
-                kinds=[c.kind for c in r.captions],
+    r, named = s.record, {'': s.png, **{f'.{k}': s.others.get(k) for k in OTHERS}}
+    image, *others = ({'bytes': data, 'path': f'{s.key}{name}.{ending_of(data)}'} if data else None
+                      for name, data in named.items())
+    return dict(id=r.id, image=image, **dict(zip(OTHERS, others)), text=r.captions[0].text if r.captions else '',
+                captions=[c.text for c in r.captions], kinds=[c.kind for c in r.captions],
+                questions=[q.question for q in r.questions], answers=[q.answer for q in r.questions],
                 modality=r.modality, source=r.source, scene=r.scene, licence=r.licence, record=to_json(r))
 
 # %% ../../nbs/21_shards.ipynb #8796a6e2
@@ -223,7 +225,7 @@ def write_parquet(
     return [path for path, run in _shards(samples, folder, name, 'parquet', shard)
             if write_shard(run, {'parquet': path}, group)]
 
-# %% ../../nbs/21_shards.ipynb #a351a5fc
+# %% ../../nbs/21_shards.ipynb #2d9f207a
 def read_parquet(paths: str | Path | Iterable[str | Path], problems: Problems | None = None) -> Iterator[Sample]:
     "Stream the samples of Parquet files written by `write_parquet`"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -237,7 +239,7 @@ def read_parquet(paths: str | Path | Iterable[str | Path], problems: Problems | 
                 for row in chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(100)):
                     image = row['image'] or {'bytes': b'', 'path': ''}      # texts only
                     files = {'json': row['record'].encode(), 'png': image['bytes']}
-                    if row.get('optical'): files['optical.png'] = row['optical']['bytes']
+                    files |= {f'{k}.png': row[k]['bytes'] for k in OTHERS if row.get(k)}
                     yield from _sample(PurePosixPath(image['path'] or row['id']).stem, files, path, problems)
         except (pa.ArrowException, OSError, TypeError, AttributeError, KeyError) as e:
             problems.add(path, '', f'not a Parquet file of ours ({str(e).splitlines()[0]})',

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'IMAGE_KEYS', 'TEXT_KEYS', 'CELL', 'CHUNK', 'JSON_LINES', 'QUESTION_KEYS', 'ANSWER_KEYS', 'NOTE',
-           'LETTERS', 'TEXT_FILES', 'OURS', 'refuse', 'file_text', 'comma_of', 'columns_of', 'json_items', 'table_rows',
-           'read_captions', 'finder', 'aligned', 'describes', 'kind_of', 'Told', 'told', 'text_files', 'read_told',
-           'class_key', 'read_classes']
+           'IN_TABLE', 'LETTERS', 'TEXT_FILES', 'OURS', 'refuse', 'file_text', 'json_items', 'table_rows',
+           'read_captions', 'finder', 'describes', 'kind_of', 'Told', 'told', 'text_files', 'read_told', 'class_key',
+           'read_classes']
 
 # %% ../../nbs/05_texts.ipynb #fa377f0b
 import base64, binascii, codecs, csv, hashlib, json, re
@@ -34,23 +34,11 @@ def file_text(path: str | Path, remedy: str) -> str:
         refuse(path, f'line {e.object.count(10, 0, e.start) + 1}', 'not UTF-8 text', 'save the file as UTF-8')
     except OSError as e: refuse(path, '', f'cannot be read: {e.strerror}', remedy)
 
-# %% ../../nbs/05_texts.ipynb #ef5ccb55
-def comma_of(path: Path, head: str) -> str:
-    "What stands between the cells of a table, by its name and first line"
-    return '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
-
-def columns_of(cells: list[str]) -> tuple[list[str], bool]:
-    "Names of the columns of a table by its first row, in small letters, and whether that row is a heading"
-    names = [c.strip().lower() for c in cells]
-    bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) in (2, 4)
-    if not (bare and (names[0].endswith(PICTURES) or len(cells) == 2 and ' ' in names[1])): return names, True
-    # a row already: of captions, or of SARLANG's VQA_result.csv
-    return (['image', 'caption'] if len(cells) == 2 else ['image', 'predicted', 'question', 'truth']), False
-
+# %% ../../nbs/05_texts.ipynb #daf13b0b
 def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading, from its lines"
     head = next(file := iter(file), '')
-    comma = comma_of(path, head)
+    comma = '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
     usual = csv.field_size_limit(CELL if comma == '\t' else csv.field_size_limit())     # of the whole process
     reader, names = csv.reader(chain([head], file), delimiter=comma, strict=True), None
     try:
@@ -58,8 +46,11 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
             if not any(c.strip() for c in cells): continue
             place = f'line {reader.line_num}'
             if names is None:
-                names, heading = columns_of(cells)
-                if heading: continue
+                names = [c.strip().lower() for c in cells]
+                bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) in (2, 4)
+                if not (bare and (names[0].endswith(PICTURES) or len(cells) == 2 and ' ' in names[1])): continue
+                # no heading, the first line is a row: of captions, or of SARLANG's VQA_result.csv
+                names = ['image', 'caption'] if len(cells) == 2 else ['image', 'predicted', 'question', 'truth']
             if len(cells) > len(names):
                 why = f'{len(cells)} cells in {len(names)} columns'
                 problems.add(path, place, why, 'put a text with commas in quotes')
@@ -247,21 +238,6 @@ def finder(names: Iterable[str]) -> Callable[[str | Path], str]:
         return best[0][1] if best else ''
     return find
 
-# %% ../../nbs/05_texts.ipynb #d0172d18
-def aligned(names: Iterable[str], known: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    "Each of `names` → the one of `known` that means it, but for folders and ending; and why others have none"
-    names, known = dict.fromkeys(names), dict.fromkeys(known)
-    find, found, why, claims = finder(k for k in known if k not in names and _ends(k)), {}, {}, {}
-    for i in names:
-        if i in known: found[i] = i; continue
-        try: k = find(i)
-        except LookupError as e: why[i] = str(e); continue
-        if k and all(a == b for a, b in zip(_ends(i), _ends(k))): claims.setdefault(k, []).append(i)
-    for k, several in claims.items():
-        if len(several) == 1: found[several[0]] = k
-        else: why |= dict.fromkeys(several, f'{" and ".join(several[:2])} could both be {k}; give longer paths')
-    return found, why
-
 # %% ../../nbs/05_texts.ipynb #c8887a63
 _ASKS = re.compile(r'''\b(descri(be|ption)|caption|summar(y|i[sz]e)|narrat|portray|depict|illustrat|elaborat|
     expla(in|nation)|clarif|interpretation|account\ of|rundown|break(down|\ down)|walk\ through|share\ its\ details|
@@ -318,9 +294,10 @@ def _turns(said) -> list[tuple[str, str]]:
     if asked is not None: raise _Refused(f'nobody answers {asked[:40]!r}', 'add the answer or leave the question out')
     return pairs
 
-# %% ../../nbs/05_texts.ipynb #e66a2b7f
+# %% ../../nbs/05_texts.ipynb #a3ec0472
 QUESTION_KEYS, ANSWER_KEYS = ('question', 'query'), ('answer', 'ground_truth', 'truth', 'label', 'response')
 NOTE = 'sartext'        # the key of our own note
+IN_TABLE = 'others'     # in a note: path → base64 of mask and partners of an image that is in the table
 LETTERS = 'ABCDEFGHIJ'
 
 def _note(row: dict) -> dict:
@@ -401,7 +378,7 @@ def told(row: dict, kind: str = '') -> Told:        # kind of its captions, wher
     if pairs is not None and isinstance(row.get('id'), str): given['id'] = row['id']
     return Told(image, tuple(captions), tuple(questions), given | note | {k: given[k] for k in given if k == 'split'})
 
-# %% ../../nbs/05_texts.ipynb #30deae36
+# %% ../../nbs/05_texts.ipynb #fc6724a1
 TEXT_FILES = ('.json', '.jsonl', '.ndjson', '.csv', '.tsv')
 OURS = ('records.jsonl', 'manifest.json', 'croissant.json', 'problems.jsonl', 'export.json')     # of no other program
 
@@ -430,11 +407,13 @@ def _decoded(row: dict, names: dict[str, str], save) -> dict:
     try: data = base64.b64decode(cell, validate=True)
     except (binascii.Error, ValueError): return row     # a long path
     suffix = 'jpg' if data[:2] == bytes((255, 216)) else 'png'
-    name = _note(row).get('image') or f'{hashlib.sha256(data).hexdigest()[:16]}.{suffix}'  # one image, one name
-    if not below(name): raise _Refused(f'path {name!r} leads outside', 'give a path below the folder of images')
-    if save: save(name, data)
+    note = _note(row)
+    name = note.get('image') or f'{hashlib.sha256(data).hexdigest()[:16]}.{suffix}'     # one image, one name
+    for path, held in {**note.pop(IN_TABLE, {}), name: data}.items():
+        if not below(path): raise _Refused(f'path {path!r} leads outside', 'give a path below the folder of images')
+        if save: save(path, held if path == name else base64.b64decode(held, validate=True))
     names[index] = name
-    return {**row, 'image': name}
+    return {**row, 'image': name} | ({NOTE: note} if note else {})
 
 # %% ../../nbs/05_texts.ipynb #975d316e
 def read_told(
