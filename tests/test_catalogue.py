@@ -222,6 +222,18 @@ def test_fetch_tells_asks_resumes_unpacks(server, tmp_path, capsys):
     table = Catalogue({'One file': replace(d, name='One file', download=server.url + '/a.bin')})
     assert (fetch('one file', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY
 
+def test_a_fetch_that_fails_leaves_what_came_and_no_empty_folder(server, tmp_path):
+    d = Dataset('My Set', 'a test', 'sar', download=server.url + '/gone.zip'); table = Catalogue({d.name: d})
+    with pytest.raises(BadInput, match='404'): fetch('my set', tmp_path/'data', None, table)
+    assert not [*(tmp_path/'data').iterdir()]
+    table = Catalogue({d.name: replace(d, download=server.url + '/a.bin', sha256='0'*64)})
+    with pytest.raises(BadInput, match='SHA-256'): fetch('my set', tmp_path/'data', None, table)
+    assert not [*(tmp_path/'data').iterdir()]
+    server.cuts = [1000, 0, 0, 0]; table = Catalogue({d.name: replace(d, download=server.url + '/a.bin')})
+    with pytest.raises(BadInput, match='goes on from where it stopped'): fetch('my set', tmp_path/'data', None, table)
+    assert (tmp_path/'data/My-Set.fetched/a.bin.part').stat().st_size == 1000
+    assert (fetch('my set', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY and [p.name for p in (tmp_path/'data').iterdir()] == ['My-Set']
+
 @pytest.mark.parametrize('name', [d.name for d in catalogue().values() if not d.download])
 def test_what_must_be_fetched_by_hand_says_so(name, tmp_path):
     with pytest.raises(BadInput, match='must be fetched by hand.*unpack it to') as e: fetch(name, tmp_path)

@@ -3,6 +3,7 @@ import json, re, shutil
 from collections import Counter
 from dataclasses import replace
 import pytest
+from PIL import Image
 from conftest import sartext
 from sartext.dataset import recipes as rec
 from sartext.dataset.recipes import RECIPES, absent, compose, even, pack, parse_recipe, plan_of, read_part, read_recipe, scaled
@@ -31,6 +32,29 @@ def test_parts_are_of_the_catalogue(name):
     for p in read_recipe(name).parts:
         assert p.dataset in known and p.reader['kind'] == rec.ROUTES[p.route]
         assert known[p.dataset].images is None or p.total <= known[p.dataset].images
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_the_reader_of_a_part_is_that_of_the_catalogue(name):
+    known = catalogue()
+    for p in read_recipe(name).parts:
+        boxes = f"sources.boxes.read_{p.reader.get('format', 'coco')}"
+        assert known[p.dataset].reader == {'boxes': boxes, 'masks': 'sources.masks.read_masks', 'pairs': 'sources.masks.read_pairs'}[p.reader['kind']]
+
+def test_sen12_is_read_as_it_is_published(tmp_path):
+    "s1_N and s2_N below each season, names that differ in the middle: every pair, nobody else's partner, its own caption"
+    part, = [p for p in read_recipe('sar-text').parts if p.dataset == 'SEN1-2']; home = tmp_path/'root/SEN1-2'; said = {}
+    for season in ('ROIs1158_spring', 'ROIs1970_fall'):
+        for scene, patch in ((1, 30), (1, 31), (12, 30)):
+            for k in (1, 2):
+                path = home/f'{season}/s{k}_{scene}/{season}_s{k}_{scene}_p{patch}.png'; path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new('L' if k == 1 else 'RGB', (32, 32), len(said) + 1).save(path)
+            said[path.relative_to(home).as_posix()] = f'Fields of kind {len(said)}.'
+    (home/'captions.csv').write_text('image,caption\n' + ''.join(f'{k},{v}\n' for k, v in said.items()))
+    got = list(rec.read_part(part, tmp_path/'root', tmp_path/'root/work'))
+    assert len(got) == 6 and {r.partners['optical'].removeprefix('SEN1-2/'): r.optical_caption for r in got} == said
+    for r in got: assert r.image.replace('/s1_', '/s2_').replace('_s1_', '_s2_') == r.partners['optical'] != r.image and (tmp_path/'root'/r.image).is_file()
+    (home/'ROIs1970_fall/s2_12/ROIs1970_fall_s2_12_p30.png').unlink(); faults = Problems('skip')
+    assert len(list(rec.read_part(part, tmp_path/'root', tmp_path/'root/work', faults))) == 5 and any('has no optical partner' in p.reason for p in faults)
 
 WRONG = [('"SARDet-100K"', '"SARDET-200K"', 'in no row of the catalogue'), ('"a2c"', '"b2c"', "route is 'b2c'"), ('94493', '94492', 'add up to'),
          ('94493', '-1', 'train'), ('ship = 46.98', 'ship = -1', "'ship' is -1"), ('ship = 46.98', 'boat = 46.98', "'boat'"), ('45650', '45649', 'add up to'),

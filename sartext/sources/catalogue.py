@@ -6,9 +6,10 @@
 __all__ = ['MODALITIES', 'SHOWN', 'Dataset', 'cells', 'Catalogue', 'read_catalogue', 'catalogue', 'find', 'contains', 'overlaps',
            'refuse_overlap', 'download', 'unpack', 'told', 'fetch']
 
-# %% ../../nbs/09_catalogue.ipynb #aa76a1f5
+# %% ../../nbs/09_catalogue.ipynb #cb0bdc1c
 import csv, hashlib, html, lzma, os, re, shutil, stat, tarfile, zipfile, zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from itertools import combinations
@@ -17,7 +18,7 @@ from urllib.parse import unquote, urlparse
 
 from ..records import BadInput, Problem, progress, table_text
 
-# %% ../../nbs/09_catalogue.ipynb #80310737
+# %% ../../nbs/09_catalogue.ipynb #65bd22ee
 @dataclass(frozen=True)
 class Dataset:
     "One public data set; '' , () and None stand for what nobody found"
@@ -43,7 +44,7 @@ class Dataset:
     download: str = ''                     # address of a file that `fetch` can bring; '' for most
     bytes: int | None = None               # its size
     sha256: str = ''                       # of that file, where it is known
-    reader: str = ''                       # which of our functions reads it; '': none does as it is published
+    reader: str = ''                       # our function that reads it, as published or after what `note` says
     contains: tuple[str, ...] = ()         # other sets whose images it holds
     paper: str = ''
     source_of_facts: str = ''              # where the figures of this row come from
@@ -319,7 +320,7 @@ def unpack(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return out
 
-# %% ../../nbs/09_catalogue.ipynb #1ea243fb
+# %% ../../nbs/09_catalogue.ipynb #c5d40668
 def _size(d: Dataset) -> int | None:
     "How large the file of a set is: from the catalogue, else as its server says"
     from urllib.request import Request, urlopen
@@ -352,7 +353,12 @@ def fetch(
     if home.exists(): _refuse('', 'it is there already', 'remove it or choose another folder', home)
     if confirm and not confirm(f'Fetch {d.name} to {home}?'): return None
     got = home.with_name(f'{home.name}.fetched')/PurePosixPath(unquote(urlparse(d.download).path)).name
-    if not got.exists(): download(d.download, got, d.sha256)
+    try: got.exists() or download(d.download, got, d.sha256)
+    except BadInput:
+        part = got.with_name(f'{got.name}.part')            # what came of it is gone on with
+        if not part.exists(): part.with_name(f'{part.name}.mark').unlink(missing_ok=True)
+        with suppress(OSError): got.parent.rmdir()
+        raise
     if re.search(r'\.(zip|tar|tgz|tar\.\w+)$', got.name, re.I): unpack(got, home); shutil.rmtree(got.parent)
     else: os.replace(got.parent, home)
     return home

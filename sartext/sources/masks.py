@@ -86,30 +86,39 @@ def _to_index(pixels: np.ndarray, table: ClassTable) -> np.ndarray:
     for colour, value in table.index.items(): out[codes == int(np.dot(colour, (65536, 256, 1)))] = value
     return out
 
-# %% ../../nbs/07_masks.ipynb #a56964f6
+# %% ../../nbs/07_masks.ipynb #0f34ba9e
 def common_root(*folders: str | Path) -> Path:
     "The nearest folder that holds all of `folders`: what the paths of the records are relative to"
     return Path(os.path.commonpath([Path(f).resolve() for f in folders if f]))
 
-def _by_stem(folder, ending: str, problems) -> dict[str, Path]:
-    "Stem without `ending`, below the folder → file; of two files with one stem the second is named and left out"
+def _word(word: str) -> str:
+    "Pattern of a word between anything that is no letter and no digit: of `_s1_` also the start of `s1_1`"
+    return rf'(?<![^\W_]){re.escape(word.strip("_-"))}(?![^\W_])'
+
+def _by_stem(folder, ending: str, problems, word: str = '', instead: str = '') -> dict[str, Path]:
+    "Stem without `ending`, below the folder, with `instead` for `word` → file; of two of one stem the first"
     folder = Path(folder)
     if not folder.is_dir(): refuse(folder, '', 'there is no such folder', 'correct the path')
     found = {}
     for path in sorted(p for p in folder.rglob('*') if p.suffix.lower() in PICTURES and not p.name.startswith('.')):
         stem = path.relative_to(folder).with_suffix('').as_posix()
-        if not stem.endswith(ending): continue
-        first = found.setdefault(stem[:len(stem) - len(ending)], path)
+        if not stem.endswith(ending) or word and not re.search(_word(word), stem): continue
+        stem = stem[:len(stem) - len(ending)]
+        first = found.setdefault(re.sub(_word(word), lambda m: instead.strip('_-'), stem) if word else stem, path)
         if first != path:
             problems.add(path, '', f'has the name of {first.name} but for its suffix', 'rename one; the first is used')
     if not found:
-        refuse(folder, '', f'no image{f" whose name ends in {ending!r}" if ending else ""} in it',
-            'correct the folder or the ending')
+        how = [f'ends in {ending!r}']*bool(ending) + [f'has the word {word!r}']*bool(word)
+        refuse(folder, '', f'no image{" whose name " + " and ".join(how) if how else ""} in it',
+            f'correct the folder or the {"word" if word else "ending"}')
     return found
 
-def _pairs(images, others, endings, what, problems) -> Iterator[tuple[str, Path, Path]]:
+def _pairs(images, others, endings, what, problems, swap=('', '')) -> Iterator[tuple[str, Path, Path]]:
     "Stem, image and its other; what has no partner is named"
-    left, right = _by_stem(images, endings[0], problems), _by_stem(others, endings[1], problems)
+    if any(swap) and not all(re.search(r'[^\W_]', w) for w in swap):
+        refuse(images, '', f'swap is {tuple(swap)}', "give both words: ('s1', 's2')")
+    left = _by_stem(images, endings[0], problems, swap[0], swap[0])
+    right = _by_stem(others, endings[1], problems, swap[1], swap[0])
     if not left.keys() & right.keys():
         a, b = max(((a, b) for a in [*left][:99] for b in [*right][:99]), key=lambda p: len(os.path.commonprefix(p)))
         same = len(os.path.commonprefix((a, b))); same = max(a.rfind('_', 0, same + 1), a.rfind('-', 0, same + 1))
@@ -221,13 +230,14 @@ def _captioned(file, said: dict, pairs: list, problems: Problems) -> dict[str, t
                      "correct the name or remove it; with on_error='skip' it is not used")
     return {stem: said[name] for stem, name in found.items() if name}
 
-# %% ../../nbs/07_masks.ipynb #b1955178
+# %% ../../nbs/07_masks.ipynb #fa102b7e
 def read_pairs(
     images: str | Path,                    # folder with the SAR images
     optical: str | Path,                   # folder with their optical partners, same names
     captions: str | Path | None = None,    # what was said of the optical images
     problems: Problems | None = None,      # where faults go; default: the first one is raised
     endings: tuple[str, str] = ('', ''),   # of SAR and optical names, before the suffix
+    swap: tuple[str, str] = ('', ''),      # the word, in all of the path, of a SAR image and of its partner: s1, s2
     root: str | Path | None = None,        # what paths are relative to; default: the nearest folder that holds both
     sar: Sar = Sar(),                      # what is known of all SAR images
     seed: int = 0,                         # draws one of several captions
@@ -237,7 +247,8 @@ def read_pairs(
     problems = Problems() if problems is None else problems
     said = read_captions(captions, problems) if captions else {}
     root = Path(root) if root else common_root(images, optical)
-    pairs, scene = list(_pairs(images, optical, endings, 'optical partner', problems)), about.pop('scene', '')
+    pairs = list(_pairs(images, optical, endings, 'optical partner', problems, swap))
+    scene = about.pop('scene', '')
     texts = _captioned(captions, said, pairs, problems)
     for stem, image, partner in pairs:
         try:
