@@ -190,7 +190,7 @@ def _vlmeval(sinks, r: Record, at: str, note: bool, root: Path):
             head, row = [*head, NOTE], [*row, known]
         sinks.table(name, head, row, '\t')
 
-# %% ../../nbs/23_formats.ipynb #5cca5f05
+# %% ../../nbs/23_formats.ipynb #172359a4
 _TERMS = '''citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset
     jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField
     transform'''
@@ -202,7 +202,8 @@ CONTEXT = {'@language': 'en', '@vocab': 'https://schema.org/', 'sc': 'https://sc
            'examples': {'@id': 'cr:examples', '@type': '@json'}}
 COLUMNS = {'id': 'The id of the record', 'image': 'The image, 8 bits', 'text': 'The first caption',
            'captions': 'All captions', 'kinds': 'Of each caption whether it is concise or complex',
-           'questions': 'All questions', 'answers': 'The answer to each question', 'source': 'The data set it comes from',
+           'questions': 'All questions', 'answers': 'The answer to each question',
+           'source': 'The data set it comes from',
            'scene': 'Images of one scene are in one split', 'licence': 'The licence of its source',
            'record': 'All that is known, as JSON'}
 
@@ -229,7 +230,7 @@ def croissant(manifest: dict, modality: str = 'sar', licence: str = '') -> dict:
             'name': 'sartext', 'description': says, 'version': '1.0.0', **({'license': licence} if licence else {}),
             'distribution': files + sets, 'recordSet': tables}
 
-# %% ../../nbs/23_formats.ipynb #758d2786
+# %% ../../nbs/23_formats.ipynb #48e84c5f
 WRITERS = {'sarlang': _sarlang, 'sar-text': _sar_text, 'coco': _coco, 'karpathy': _karpathy, 'llava': _llava,
            'openclip': _openclip, 'vlmeval': _vlmeval, 'imagefolder': _imagefolder}
 FORMATS = (*WRITERS, 'croissant')
@@ -239,6 +240,10 @@ def _at(to: str, r: Record) -> str:
     "Where the image of `r` lies in an export, '' where it is in a table"
     name = Path(r.image).name
     return {'sarlang': f'SARimages/{name}', 'imagefolder': f'{r.split}/{name}'}.get(to, r.image)
+
+def _lie(to: str, r: Record) -> dict[str, str]:
+    "Path in the data set → path in an export, of the image, its mask and its partners; none where they are in a table"
+    return {r.image: _at(to, r), **{p: p for p in _others(r)}} if to != 'vlmeval' else {}
 
 def _link(source: Path, target: Path) -> None:
     "Put `source` at `target`: a hard link where the disk allows, else a copy"
@@ -260,7 +265,7 @@ def _claim(out: Path, what: dict) -> None:
                                             'give a new or an empty folder'))
     with atomic(out/'export.json') as f: f.write(_dense(what) + '\n')
 
-# %% ../../nbs/23_formats.ipynb #d4b90131
+# %% ../../nbs/23_formats.ipynb #c6857e8a
 def export(
     data_dir: str | Path,       # a folder written by `build`
     to: str,                    # one of `FORMATS`
@@ -281,8 +286,7 @@ def export(
             for r in _of(_in(data_dir, split), modality):
                 if not (r.captions or r.questions or to in EMPTY): bare += 1; continue
                 n['records'] += 1
-                lies = {r.image: _at(to, r)} | {p: p for p in _others(r)} if to != 'vlmeval' else {}
-                for path, at in lies.items(): _link(inside(data_dir, path), out/at)
+                for path, at in _lie(to, r).items(): _link(inside(data_dir, path), out/at)
                 WRITERS[to](sinks, r, _at(to, r), note, data_dir)
     rows = {name: max(k for (other, _), k in sinks.rows.items() if other == name) for name, _ in sinks.files}
     if to == 'croissant':

@@ -86,7 +86,7 @@ def _to_index(pixels: np.ndarray, table: ClassTable) -> np.ndarray:
     for colour, value in table.index.items(): out[codes == int(np.dot(colour, (65536, 256, 1)))] = value
     return out
 
-# %% ../../nbs/07_masks.ipynb #0f34ba9e
+# %% ../../nbs/07_masks.ipynb #dcc8a5c0
 def common_root(*folders: str | Path) -> Path:
     "The nearest folder that holds all of `folders`: what the paths of the records are relative to"
     return Path(os.path.commonpath([Path(f).resolve() for f in folders if f]))
@@ -113,6 +113,7 @@ def _by_stem(folder, ending: str, problems, word: str = '', instead: str = '') -
             f'correct the folder or the {"word" if word else "ending"}')
     return found
 
+# %% ../../nbs/07_masks.ipynb #2f8aa61a
 def _pairs(images, others, endings, what, problems, swap=('', '')) -> Iterator[tuple[str, Path, Path]]:
     "Stem, image and its other; what has no partner is named"
     if any(swap) and not all(re.search(r'[^\W_]', w) for w in swap):
