@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'IMAGE_KEYS', 'TEXT_KEYS', 'CELL', 'CHUNK', 'JSON_LINES', 'QUESTION_KEYS', 'ANSWER_KEYS', 'NOTE',
-           'IN_TABLE', 'LETTERS', 'TEXT_FILES', 'OURS', 'refuse', 'file_text', 'json_items', 'table_rows',
-           'read_captions', 'finder', 'describes', 'kind_of', 'Told', 'told', 'text_files', 'read_told', 'class_key',
-           'read_classes']
+           'IN_TABLE', 'LETTERS', 'TEXT_FILES', 'OURS', 'refuse', 'file_text', 'comma_of', 'columns_of', 'json_items',
+           'table_rows', 'read_captions', 'finder', 'aligned', 'describes', 'kind_of', 'Told', 'told', 'text_files',
+           'read_told', 'class_key', 'read_classes']
 
 # %% ../../nbs/05_texts.ipynb #fa377f0b
 import base64, binascii, codecs, csv, hashlib, json, re
@@ -34,11 +34,23 @@ def file_text(path: str | Path, remedy: str) -> str:
         refuse(path, f'line {e.object.count(10, 0, e.start) + 1}', 'not UTF-8 text', 'save the file as UTF-8')
     except OSError as e: refuse(path, '', f'cannot be read: {e.strerror}', remedy)
 
-# %% ../../nbs/05_texts.ipynb #daf13b0b
+# %% ../../nbs/05_texts.ipynb #ef5ccb55
+def comma_of(path: Path, head: str) -> str:
+    "What stands between the cells of a table, by its name and first line"
+    return '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
+
+def columns_of(cells: list[str]) -> tuple[list[str], bool]:
+    "Names of the columns of a table by its first row, in small letters, and whether that row is a heading"
+    names = [c.strip().lower() for c in cells]
+    bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) in (2, 4)
+    if not (bare and (names[0].endswith(PICTURES) or len(cells) == 2 and ' ' in names[1])): return names, True
+    # a row already: of captions, or of SARLANG's VQA_result.csv
+    return (['image', 'caption'] if len(cells) == 2 else ['image', 'predicted', 'question', 'truth']), False
+
 def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[tuple[str, dict]]:
     "Place and row of a table with or without a heading, from its lines"
     head = next(file := iter(file), '')
-    comma = '\t' if path.suffix.lower() == '.tsv' or '\t' in head else max(',;', key=head.count)
+    comma = comma_of(path, head)
     usual = csv.field_size_limit(CELL if comma == '\t' else csv.field_size_limit())     # of the whole process
     reader, names = csv.reader(chain([head], file), delimiter=comma, strict=True), None
     try:
@@ -46,11 +58,8 @@ def _csv_rows(path: Path, file: Iterable[str], problems: Problems) -> Iterator[t
             if not any(c.strip() for c in cells): continue
             place = f'line {reader.line_num}'
             if names is None:
-                names = [c.strip().lower() for c in cells]
-                bare = not {*IMAGE_KEYS, *TEXT_KEYS} & {*names} and len(cells) in (2, 4)
-                if not (bare and (names[0].endswith(PICTURES) or len(cells) == 2 and ' ' in names[1])): continue
-                # no heading, the first line is a row: of captions, or of SARLANG's VQA_result.csv
-                names = ['image', 'caption'] if len(cells) == 2 else ['image', 'predicted', 'question', 'truth']
+                names, heading = columns_of(cells)
+                if heading: continue
             if len(cells) > len(names):
                 why = f'{len(cells)} cells in {len(names)} columns'
                 problems.add(path, place, why, 'put a text with commas in quotes')
@@ -237,6 +246,21 @@ def finder(names: Iterable[str]) -> Callable[[str | Path], str]:
             raise LookupError(f'{image} could be {" or ".join(sorted(n for _, n in best))}; give longer paths')
         return best[0][1] if best else ''
     return find
+
+# %% ../../nbs/05_texts.ipynb #d0172d18
+def aligned(names: Iterable[str], known: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    "Each of `names` → the one of `known` that means it, but for folders and ending; and why others have none"
+    names, known = dict.fromkeys(names), dict.fromkeys(known)
+    find, found, why, claims = finder(k for k in known if k not in names and _ends(k)), {}, {}, {}
+    for i in names:
+        if i in known: found[i] = i; continue
+        try: k = find(i)
+        except LookupError as e: why[i] = str(e); continue
+        if k and all(a == b for a, b in zip(_ends(i), _ends(k))): claims.setdefault(k, []).append(i)
+    for k, several in claims.items():
+        if len(several) == 1: found[several[0]] = k
+        else: why |= dict.fromkeys(several, f'{" and ".join(several[:2])} could both be {k}; give longer paths')
+    return found, why
 
 # %% ../../nbs/05_texts.ipynb #c8887a63
 _ASKS = re.compile(r'''\b(descri(be|ption)|caption|summar(y|i[sz]e)|narrat|portray|depict|illustrat|elaborat|
