@@ -218,3 +218,85 @@ def test_the_published_split_of_ssdd_leaks_ten_groups(ssdd):
     assert sum(n for *_, n, _ in rows) == 10
     ours = splits.assign_splits(records, SSDD, prints=prints)
     assert leak_table(splits.leakage(ours, SSDD, prints)) == []
+
+def crop(path, x, y, step=10, crs='EPSG:32631', size=64, turn=0, origin=(5e5, 5e6), gcps=False):
+    "A TIFF of `size`² pixels, `x`, `y` pixels right and down of `origin` in a grid turned by `turn`°"
+    import rasterio
+    from rasterio.control import GroundControlPoint
+    at = rasterio.Affine.translation(*origin)*rasterio.Affine.rotation(turn)*rasterio.Affine(step, 0, x*step, 0, -step, -y*step)
+    place = dict(transform=at)
+    if gcps: place = dict(gcps=[GroundControlPoint(r, c, *(at*(c, r))) for r in (0, size/2, size) for c in (0, size/2, size)])
+    a = np.random.default_rng([abs(x), abs(y), size, crs is None, round(step*1e6), round(origin[0] + 180)]).integers(1, 255, (1, size, size), dtype='uint8')
+    with rasterio.open(path, 'w', driver='GTiff', dtype='uint8', count=1, width=size, height=size, crs=crs, **place) as f: f.write(a)
+    return Record(path.stem, path.name, size, size)
+
+def whys(records, folder): return [(g.ids, g.why) for g in splits.duplicate_groups(records, folder)]
+
+def test_crops_of_one_ground_leak(tmp_path):
+    "Four crops of a scene without a scene's name, neighbours overlapping by two thirds, dealt to train and test"
+    records = [replace(crop(tmp_path/f'{k}.tif', 15*k, 10*k), split='test' if k % 2 else 'train') for k in range(4)]
+    away = [crop(tmp_path/'away.tif', 400, 0), crop(tmp_path/'plain.tif', 0, 0, crs=None)]
+    group, = splits.leakage(records + away, tmp_path)
+    assert (group.ids, group.why, group.splits) == (('0', '1', '2', '3'), ('ground',), ('test', 'train'))
+    with pytest.raises(BadInput, match='ground'): splits.assign_splits(records, tmp_path)
+    assert len({r.split for r in splits.assign_splits([replace(r, split='') for r in records] + away, tmp_path) if r.id in group.ids}) == 1
+    assert splits.duplicate_groups(records, tmp_path, scenes=False) == []
+
+def test_one_ground_in_two_crs_by_control_points_and_across_the_date_line(tmp_path):
+    from rasterio.warp import transform
+    (lon,), (lat,) = transform('EPSG:32631', 'EPSG:4326', [500_100], [4_999_900])
+    records = [crop(tmp_path/'utm.tif', 0, 0), crop(tmp_path/'degrees.tif', 0, 0, 1e-4, 'EPSG:4326', origin=(lon, lat)), crop(tmp_path/'gcps.tif', 40, 40, gcps=True),
+               crop(tmp_path/'west.tif', -40, 0, 1e-3, 'EPSG:4326', origin=(180, 9)), crop(tmp_path/'east.tif', 0, 0, 1e-3, 'EPSG:4326', origin=(-180, 9))]
+    assert whys(records, tmp_path) == [(('degrees', 'gcps', 'utm'), ('ground',)), (('east', 'west'), ('ground',))]
+
+@pytest.mark.parametrize('turn', [0, -8, 12])
+def test_a_grid_of_tiles_that_touch_is_no_group(tmp_path, turn):
+    "At the edge of a UTM zone north of 60°, where the grid is turned against the meridians; one that overlaps by a tenth is found"
+    origin = 2e5, 7e6
+    records = [crop(tmp_path/f'{x}-{y}.tif', 64*x, 64*y, turn=turn, origin=origin) for x in range(3) for y in range(3)]
+    assert whys(records, tmp_path) == []
+    (ids, why), = whys([*records, crop(tmp_path/'late.tif', 64*3 - 6, 0, turn=turn, origin=origin)], tmp_path)
+    assert why == ('ground',) and {'2-0', 'late'} <= {*ids} <= {'2-0', 'late', '2-1'}     # turned, it may be taken to reach the row below
+    assert turn or '2-1' not in ids
+
+def test_places_off_the_earth_are_none(tmp_path):
+    crop(tmp_path/'rows.tif', 0, 99, 1, 'EPSG:4326', origin=(0, 0)); crop(tmp_path/'local.tif', 0, 0, crs='LOCAL_CS["nowhere",UNIT["metre",1]]')
+    crop(tmp_path/'far.tif', 0, 0, origin=(1e30, 1e30)); Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path/'a.png')
+    assert [splits.footprint(tmp_path/n) for n in ('rows.tif', 'local.tif', 'far.tif', 'a.png', 'lost.tif')] == [()]*5
+
+boxes = st.lists(st.tuples(*[st.integers(-6, 6)]*2, *[st.integers(1, 5)]*2), min_size=1, max_size=30)
+
+@settings(max_examples=300, deadline=None)
+@given(boxes)
+def test_the_sweep_connects_what_comparing_all_connects(found):
+    "Whole numbers, so that edges touch often; held against all pairs"
+    b = np.array([(x, y, x + w, y + h) for x, y, w, h in found], float)
+    every = [(i, j) for j in range(len(b)) for i in range(j) if (np.minimum(b[i, 2:], b[j, 2:]) > np.maximum(b[i, :2], b[j, :2])).all()]
+    got = splits.overlapping(b).tolist()
+    assert {tuple(sorted(p)) for p in got} <= set(every) and splits.connected(len(b), got) == splits.connected(len(b), every)
+
+def test_a_hundred_thousand_footprints_of_one_place_within_a_minute():
+    "5·10⁹ pairs overlap; the sweep asks for a few of each (about a second)"
+    low = np.random.default_rng(0).normal(0, .002, (100_000, 2)); start = time.process_time()
+    pairs = splits.overlapping(np.concatenate([low, low + .03], 1))
+    assert len(splits.connected(len(low), pairs)) == 1 and len(pairs) < 10*len(low) and time.process_time() - start < 60
+
+def test_a_build_keeps_one_ground_together_from_notes_old_and_new(tmp_path):
+    "Built, then built again from notes without and with footprints: the same split, and the bytes of it"
+    from sartext.dataset import build as b
+    from sartext.records import write_records, Caption
+    records = [replace(crop(tmp_path/f'{k}.tif', 15*(k % 3), 500*(k//3)), captions=(Caption(f'Ground {k}.'),)) for k in range(60)]
+    write_records(records, tmp_path/'r.jsonl')
+    manifest = b.build(tmp_path/'r.jsonl', tmp_path/'out', images=tmp_path)
+    of = {r.id: r.split for r in b.read_records(tmp_path/'out/records.jsonl')}
+    assert all(len({of[str(3*k + i)] for i in range(3)}) == 1 for k in range(20)) and set(of.values()) == {'train', 'val', 'test'}
+    for cut in (3, 4):
+        old = tmp_path/f'old{cut}'
+        def stopped(*args, **kw): raise KeyboardInterrupt
+        with pytest.MonkeyPatch.context() as m:
+            m.setattr(b, 'deal', stopped)
+            with pytest.raises(KeyboardInterrupt): b.build(tmp_path/'r.jsonl', old, images=tmp_path)
+        notes = [json.loads(line) for line in (old/b.NOTES).read_text().splitlines()]
+        assert all(len(p) == 4 and len(p[3]) == 4 for n in notes for p in n['prints'].values())
+        (old/b.NOTES).write_text(''.join(json.dumps(n | dict(prints={k: p[:cut] for k, p in n['prints'].items()})) + '\n' for n in notes))
+        assert b.build(tmp_path/'r.jsonl', old, images=tmp_path) == manifest

@@ -1,4 +1,5 @@
 "Tiles keep boxes, masks and places true; checked pixel by pixel on drawn scenes and on real Gaofen-3 and Sentinel-1"
+from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
@@ -130,3 +131,72 @@ def test_a_ladder_needs_one_grid(tmp_path):
     Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path/'a.png'); Image.fromarray(np.ones((32, 48), np.uint8)).save(tmp_path/'m.png')
     for bad in (Record('a', 'a.png', 64, 64, mask='m.png'), Record('a', 'a.png', 640, 640), Record('a', '../x/a.png', 64, 64)):
         with pytest.raises(BadInput, match='says|leads out'): list(write_ladder([bad], tmp_path, tmp_path/'o'))
+
+def sparse(path, side, **how):
+    "A TIFF that claims `side`² pixels and holds none"
+    with rasterio.open(path, 'w', driver='GTiff', width=side, height=side, count=1, dtype='uint8', tiled=True, sparse_ok=True, compress='deflate', **how): pass
+
+def test_a_bomb_is_no_scene(tmp_path):
+    "10⁵ × 10⁵ pixels in a few MB: one sentence, at once, and the others go on; for tiles and for the ladder, as image and as mask"
+    sparse(tmp_path/'bomb.tif', 100_000); Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path/'a.png')
+    small = Record('a', 'a.png', 64, 64)
+    for write in (lambda rs, p: write_tiles(rs, tmp_path, tmp_path/'o', 32, problems=p), lambda rs, p: write_ladder(rs, tmp_path, tmp_path/'l', (2,), p)):
+        said = Problems('skip'); done = list(write([Record('bomb', 'bomb.tif', 100_000, 100_000), small], said))
+        assert {t.scene for t in done} == {'a'} and len(said) == 1 and 'claims 100000×100000 pixels' in said[0].reason and 'tiles' not in said[0].remedy
+        with pytest.raises(BadInput, match='bomb.tif: claims'): list(write([Record('b', 'bomb.tif', 100_000, 100_000)], Problems()))
+
+def test_pictures_are_decoded_once(tmp_path, monkeypatch):
+    "However many tiles: image and mask are decoded once each, and the tiles hold the very pixels"
+    from PIL import ImageFile
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400), dtype='uint8')
+    Image.fromarray(pixels).save(tmp_path/'a.png'); Image.fromarray(pixels//64).save(tmp_path/'m.png'); loads = []
+    load = ImageFile.ImageFile.load
+    def counted(self): loads.append(self.tile != [] and Path(self.filename).name); return load(self)
+    monkeypatch.setattr(ImageFile.ImageFile, 'load', counted)
+    tiles = list(write_tiles([Record('a', 'a.png', 400, 300, mask='m.png')], tmp_path, tmp_path/'o', 64, 8))
+    assert len(tiles) > 30 and loads.count('a.png') == loads.count('m.png') == 1
+    for t in tiles:
+        x, y = map(int, t.id.split('-')[1:])
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path/'o'/t.image)), pixels[y:y + 64, x:x + 64])
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path/'o'/t.mask)), pixels[y:y + 64, x:x + 64]//64)
+
+@pytest.mark.parametrize('how', [{}, dict(tiled=True, blockxsize=256, blockysize=256)], ids=('rows', 'squares'))
+@pytest.mark.parametrize('kind', ['dn', 'db', 'linear', 'complex', 'display'])
+def test_a_ladder_in_parts_is_that_of_the_whole(tmp_path, monkeypatch, how, kind):
+    "Small parts against one that holds all: the same values, place and meaning, whatever is stored; a mask likewise"
+    from sartext.imagery import tiles
+    rng = np.random.default_rng(1); power = np.float32(rng.gamma(4, 50, (1, 611, 700)))
+    stored = dict(dn=power.astype('uint16') + 1, db=10*np.log10(power) - 40, linear=power, complex=np.sqrt(power)*np.exp(1j*power).astype('complex64'),
+                  display=power.clip(0, 255).astype('uint8'))[kind]
+    if kind in ('db', 'linear'): stored[:, :100] = np.nan
+    if how == {} and kind == 'linear': stored[:, 200:280] = np.nan
+    with rasterio.open(tmp_path/'s.tif', 'w', driver='GTiff', width=700, height=611, count=1, dtype=stored.dtype, crs='EPSG:32631',
+                       transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **how) as f: f.write(stored)
+    classes = np.int16(power[0] > 200); classes[500:, 600:] = 7
+    with rasterio.open(tmp_path/'m.tif', 'w', driver='GTiff', width=700, height=611, count=1, dtype='int16', **how) as f: f.write(classes[None])
+    r = Record('s', 's.tif', 700, 611, mask='m.tif')
+    whole, = write_ladder([r], tmp_path, tmp_path/'whole', (3,)); monkeypatch.setattr(tiles, 'PART', 3*700*7)
+    parts, = write_ladder([r], tmp_path, tmp_path/'parts', (3,)); assert len(tiles.parts_of(tmp_path/'s.tif', 3)) > 20
+    assert parts == whole
+    a, b = (read_image(tmp_path/d/whole.image) for d in ('whole', 'parts'))
+    np.testing.assert_array_equal(a.array, b.array); assert (a.quantity, a.crs, a.transform) == (b.quantity, b.crs, b.transform)
+    assert np.isfinite(b.array).any() and a.array.shape == (1, 203, 233)
+    np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path/d/whole.mask)) for d in ('whole', 'parts')))
+
+def test_a_ladder_of_a_whole_scene_needs_little_memory(tmp_path):
+    "1.2·10⁸ pixels, more than are read at once elsewhere; as float32 they are 484 MB"
+    import subprocess, sys
+    side = 11_000
+    with rasterio.open(tmp_path/'s.tif', 'w', driver='GTiff', width=side, height=side, count=1, dtype='uint16', tiled=True, compress='lzw') as f:
+        for y in range(0, side, 1000): f.write(np.full((1, 1000, side), 100 + y//1000, 'uint16'), window=rasterio.windows.Window(0, y, side, 1000))
+    code = """import resource, sys
+from sartext.imagery.tiles import read_image, write_ladder, write_tiles
+from sartext.records import Record
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+low, = write_ladder([Record('s', 's.tif', 11000, 11000)], sys.argv[1], sys.argv[1] + '/o', (10,))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/1024)
+a = read_image(sys.argv[1] + '/o/' + low.image).array
+assert a.shape == (1, 1100, 1100) and all((a[0, k*100:k*100 + 100] == 100 + k).all() for k in range(11))"""
+    done = subprocess.run([sys.executable, '-c', code, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 400, done.stdout

@@ -7,7 +7,7 @@ __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'READING', 'PAR
            'FORMATS', 'FEW', 'safe_keys', 'fit', 'to_png', 'as_it_is', 'index_mask', 'finished', 'optical_partner',
            'load', 'statistics', 'save_figures', 'card', 'Filters', 'filtered', 'Ours', 'Row', 'build', 'verify']
 
-# %% ../../nbs/22_build.ipynb #b7ae488b
+# %% ../../nbs/22_build.ipynb #215e2859
 import hashlib, heapq, io, json, os, pickle, re, shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -25,7 +25,8 @@ from ..sources.catalogue import catalogue, overlaps, refuse_overlap
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
 from .splits import (FRACTIONS, MARK, NEAR, SPLITS, TURNED, Fingerprint, categories_of, crew, deal,
-                                    fingerprint, groups_of, in_runs, mark, picture, pictures_of, reason, spread)
+                                    fingerprint, footprint, groups_of, in_runs, mark, picture, pictures_of, reason,
+                                    spread)
 from .shards import OTHERS, SHARD, Sample, ending_of, write_csv, write_shard
 
 # %% ../../nbs/22_build.ipynb #9d740cda
@@ -710,7 +711,7 @@ def _rows(records: Path, images: Path, pictures, problems: Problems, spread=spre
                                'correct the list of pictures'))
     return rows
 
-# %% ../../nbs/22_build.ipynb #eb626e05
+# %% ../../nbs/22_build.ipynb #dc98860e
 def _at(f, start: int, size: int) -> Record:
     "The record whose line begins at `start` of the open file"
     f.seek(start)
@@ -725,7 +726,8 @@ def _images_run(job: dict) -> list[tuple[dict, bytes]]:
             r, old = _at(f, start, size), None
             if at is not None: log.seek(at); old = json.loads(log.readline())
             made = _make(_job(r, key, Path(job['images']), Path(job['out']), job['size'], job['speckle']), old)
-            prints = {path: Fingerprint(*p) for path, p in made['prints'].items() if len(p) == 3}
+            prints = {path: Fingerprint(*p[:3], p[3] if p[3:] else footprint(Path(job['images'])/path))
+                      for path, p in made['prints'].items() if p[1:]}           # older notes have no footprint
             out.append((made, b''.join(mark(path, prints.get(path)) for path in pictures_of(r))))
     return out
 

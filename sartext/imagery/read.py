@@ -97,14 +97,18 @@ def image_size(path: str | Path) -> tuple[int, int]:
     "Width and height in pixels, from the header alone"
     with (_rasterio if _by_rasterio(path) else open_image)(path) as image: return image.width, image.height
 
-# %% ../../nbs/01_read.ipynb #c0b48a9e
+# %% ../../nbs/01_read.ipynb #2678ffbd
 _EMPTY = 'no pixel holds a value: all are NaN or no data'
+
+def _bomb(path, source) -> None:
+    "Refuse a rasterio `source` whose header claims more pixels than its file can hold"
+    n, size = source.width*source.height*source.count, Path(path).stat().st_size
+    if n > max(MAX_PIXELS, 1000*size):          # deflate packs 1032 to 1, speckle hardly 2 to 1: who claims more, bombs
+        _bad(path, f'claims {source.width}×{source.height} pixels in {size:,} bytes', _AGAIN)
 
 def _values(path, source) -> bool:
     "Whether any pixel of a rasterio `source` holds a value, after a look at all of them"
-    n, size = source.width*source.height*source.count, Path(path).stat().st_size
-    if n > max(MAX_PIXELS, 1000*size):          # deflate packs 1032 to 1, speckle hardly 2 to 1: who claims more, bombs
-        _bad(path, f'claims {source.width}×{source.height} pixels in {size:,} bytes', 'cut it into tiles first')
+    _bomb(path, source)
     blocks = (w for _, w in source.block_windows(1))
     return any([(np.isfinite(source.read(window=w)) & (source.read_masks(window=w) > 0)).any() for w in blocks])
 
@@ -139,13 +143,19 @@ def _pillow_pixels(path, max_pixels):
         a = np.asarray(image)
     return _one_grey(a[None] if a.ndim == 2 else a.transpose(2, 0, 1)), valid, notes, {}
 
-# %% ../../nbs/01_read.ipynb #c848d335
-def _rasterio_pixels(path, max_pixels):
+# %% ../../nbs/01_read.ipynb #d1c8f042
+def _part(source, window):
+    "The rasterio window of (x, y, w, h), the whole of the `source` where it is None"
+    from rasterio.windows import Window
+    return Window(*(window or (0, 0, source.width, source.height)))
+
+def _rasterio_pixels(path, max_pixels, window=None):
     notes, valid = [], None
     with _rasterio(path) as source:
-        _limit(path, source.width, source.height, source.count, max_pixels)
-        a, flags = source.read(), [f.name for band in source.mask_flag_enums for f in band]
-        if set(flags) - {'all_valid'}: valid = source.read_masks() > 0
+        part = _part(source, window)
+        _limit(path, part.width, part.height, source.count, max_pixels)
+        a, flags = source.read(window=part), [f.name for band in source.mask_flag_enums for f in band]
+        if set(flags) - {'all_valid'}: valid = source.read_masks(window=part) > 0
         keep = [i for i, c in enumerate(source.colorinterp) if c.name != 'alpha'] or [0]
         a, valid = a[keep], None if valid is None else valid[keep]
         scales, offsets = (np.array(v, dtype=float)[keep, None, None] for v in (source.scales, source.offsets))
@@ -158,7 +168,8 @@ def _rasterio_pixels(path, max_pixels):
         about['descriptions'] = tuple(source.descriptions[i] or '' for i in keep)
         about['crs'] = source.crs.to_string() if source.crs else None
         about['transform'] = tuple(source.transform)[:6] if source.crs and not source.transform.is_identity else None
-    return _one_grey(a), valid, notes, about
+        if window and about['transform']: about['transform'] = tuple(source.window_transform(part))[:6]
+    return (a if window else _one_grey(a)), valid, notes, about     # a part may be grey by chance
 
 # %% ../../nbs/01_read.ipynb #efe3191c
 @dataclass(eq=False)
@@ -253,7 +264,7 @@ def _stated(path, name, given, tag, allowed, notes):
     if given and tag and given != tag: notes.append(f'{name} {given} as asked, though the tag says {tag}')
     return given or tag
 
-# %% ../../nbs/01_read.ipynb #ecb8d251
+# %% ../../nbs/01_read.ipynb #dceda507
 def read_image(
     path: str | Path,                  # JPEG, PNG, BMP or GeoTIFF
     quantity: str | None = None,       # what the values are, one of `QUANTITIES`; None: as tagged, else as certain
@@ -261,9 +272,12 @@ def read_image(
     polarisations: Sequence[str] | None = None, # one a band, in file order; None: from tags, band names or file name
     nodata: float | None = None,       # a value that means "no data", besides what the file says
     max_pixels: int = MAX_PIXELS,      # refuse images of more values than this before decoding them
+    window: tuple[int, int, int, int] | None = None, # (x, y, w, h) of a TIFF: all that is read
 ) -> Raster:
     "Read an image with the meaning of its numbers; what was assumed is in `.notes`"
-    raw, valid, notes, about = (_rasterio_pixels if _by_rasterio(path) else _pillow_pixels)(path, max_pixels)
+    if _by_rasterio(path): raw, valid, notes, about = _rasterio_pixels(path, max_pixels, window)
+    elif window: raise ValueError(f'a window of {path}: only a TIFF is read in parts')
+    else: raw, valid, notes, about = _pillow_pixels(path, max_pixels)
     quantity = _stated(path, 'quantity', quantity, about.get('quantity'), QUANTITIES, notes)
     normalisation = _stated(path, 'normalisation', normalisation, about.get('normalisation'), NORMALISATIONS, notes)
     with np.errstate(all='ignore'): array = raw if raw.dtype.kind == 'c' else raw.astype('float32')
@@ -334,14 +348,15 @@ def display_image(
         if valid is None: return a[0] if len(a) == 1 else ((a.sum(0, dtype='uint16') + 1)//3).astype('uint8')
     return to_display(read_image(path, **facts), band, low, high)
 
-# %% ../../nbs/01_read.ipynb #0924f1e9
-def mask_pixels(path: str | Path) -> np.ndarray:
+# %% ../../nbs/01_read.ipynb #3d668763
+def mask_pixels(path: str | Path, window: tuple[int, int, int, int] | None = None) -> np.ndarray:  # as in `read_image`
     "(H, W) whole numbers of an index mask, or (H, W, 3) uint8 of a colour mask; what is neither is refused"
     if image_kind(path) == 'JPEG':
         _bad(path, 'a JPEG, whose compression changes class values', 'export the mask as PNG or TIFF')
     if _by_rasterio(path):
         with _rasterio(path) as source:
-            _limit(path, source.width, source.height, source.count, MAX_PIXELS); bands = source.read()
+            part = _part(source, window)
+            _limit(path, part.width, part.height, source.count, MAX_PIXELS); bands = source.read(window=part)
         if bands.dtype.kind == 'f':
             whole = np.where(np.isfinite(bands), bands, -32768)                  # a hole becomes a value nobody names
             if (whole != np.rint(whole)).any():
@@ -360,9 +375,9 @@ def mask_pixels(path: str | Path) -> np.ndarray:
     equal = (bands[0] == bands[1]).all() and (bands[1] == bands[2]).all()
     return bands[0].astype(np.int64) if equal else bands.transpose(1, 2, 0)
 
-def read_mask(path: str | Path) -> np.ndarray:  # (H, W) int64
+def read_mask(path: str | Path, window: tuple[int, int, int, int] | None = None) -> np.ndarray:  # (H, W) int64
     "The class numbers of an index mask"
-    pixels = mask_pixels(path)
+    pixels = mask_pixels(path, window)
     if pixels.ndim == 3:
         _bad(path, 'a colour mask where an index mask is needed',
             'read the folder with read_masks, which converts it')
