@@ -231,17 +231,17 @@ def _captioned(file, said: dict, pairs: list, problems: Problems) -> dict[str, t
                      "correct the name or remove it; with on_error='skip' it is not used")
     return {stem: said[name] for stem, name in found.items() if name}
 
-# %% ../../nbs/07_masks.ipynb #fa102b7e
+# %% ../../nbs/07_masks.ipynb #675a2a35
 def read_pairs(
     images: str | Path,                    # folder with the SAR images
     optical: str | Path,                   # folder with their optical partners, same names
     captions: str | Path | None = None,    # what was said of the optical images
     problems: Problems | None = None,      # where faults go; default: the first one is raised
     endings: tuple[str, str] = ('', ''),   # of SAR and optical names, before the suffix
-    swap: tuple[str, str] = ('', ''),      # the word, in all of the path, of a SAR image and of its partner: s1, s2
     root: str | Path | None = None,        # what paths are relative to; default: the nearest folder that holds both
     sar: Sar = Sar(),                      # what is known of all SAR images
     seed: int = 0,                         # draws one of several captions
+    swap: tuple[str, str] = ('', ''),      # the word, in all of the path, of a SAR image and of its partner: s1, s2
     **about,                               # source, licence, scene (text or function of the stem)
 ) -> Iterator[Record]:
     "Records of SAR images with optical partner and, where given, its caption; faulty pairs are named and left out"
