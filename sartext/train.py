@@ -295,22 +295,24 @@ def look(parts_of: Callable, stage: Stage, val: dict[str, Pairs], seed: int, acc
     module.train()
     return total/len(samples)
 
-# %% ../nbs/45_train.ipynb #6c817e84
+# %% ../nbs/45_train.ipynb #328c9bfd
 def check_stage(stage: Stage, model, val: dict[str, Pairs] | None = None, world: int = 1) -> None:
     "Refuse a stage that cannot be trained as it is"
     from sartext.models.clip import LOSSES
     from sartext.models.coca import is_coca
-    from sartext.models.gpt import is_gpt
+    from sartext.models.gpt import LEARNS, is_gpt
     def no(reason, remedy): raise BadInput(Problem(f'stage {stage.name!r}', '', reason, remedy))
     if is_gpt(model) and stage.loss != 'clip': no(f'has the loss {stage.loss!r} and is of a SAR-GPT', 'leave loss away')
+    known = LEARNS if is_gpt(model) else ('projections', 'image', 'text', 'all')
+    if stage.trainable not in known: no(f'trains {stage.trainable!r}', f"use one of {', '.join(known)}")
     if stage.loss not in LOSSES: no(f'has the loss {stage.loss!r}', f"use one of {', '.join(LOSSES)}")
     if stage.loss == 'siglip' and is_coca(model): no('has the loss siglip and is of a CoCa', 'use clip or same-facts')
     if not 0 <= stage.ema < 1: no(f'has an average that decays by {stage.ema}', 'use 0 to just under 1, such as 0.999')
     if stage.patience < 0: no(f'has a patience of {stage.patience}', 'use 0 or more looks')
     if stage.batch_size % world:
         no(f'has batches of {stage.batch_size} for {world} processes', f'use a multiple of {world}')
-    if stage.patience and not all(len((val or {}).get(m, ())) >= world for m, _ in stage.shares):
-        no('stops by validation pictures and has none', 'give val= with its modalities, or patience=0')
+    if stage.patience and not all(len((val or {}).get(m, ())) >= 2*world for m, _ in stage.shares):
+        no('stops by validation pictures and has fewer than two', 'give val= with its modalities, or patience=0')
 
 # %% ../nbs/45_train.ipynb #69b6e395
 def run_stage(

@@ -96,7 +96,7 @@ def index_mask(path: str | Path,
     if a.max() > 65535: raise ValueError(f'mask with values up to {a.max()}, not class numbers from 0 to 65535')
     return a.astype('uint8' if a.max() < 256 else 'uint16')
 
-# %% ../../nbs/22_build.ipynb #2e06267b
+# %% ../../nbs/22_build.ipynb #8cc36b0d
 def _sha(path):
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
@@ -114,7 +114,7 @@ def _job(record: Record, key: str, images: Path, out: Path, size: int | None, sp
         if path: sources[name] = (path, how)
     job = dict(id=record.id, key=key, sources=sources, images=str(images), out=str(out), size=size,
                want=(record.width, record.height))
-    how = json.dumps([sources, size, job['want'], sartext.__version__])
+    how = json.dumps([sources, size, job['want'], sartext.__version__, 'XXH3'])    # of pixels, since then
     return job | dict(how=hashlib.sha256(how.encode()).hexdigest())
 
 def _holds(made: dict, job: dict) -> bool:

@@ -402,7 +402,7 @@ def load_checkpoint(
                        (model.projector.load_state_dict, 'projector.safetensors')): fill(take, folder, file, KINDS[1])
     return Start(name, model, words, preprocess, c, card)
 
-# %% ../../nbs/33_gpt.ipynb #27a04b5f
+# %% ../../nbs/33_gpt.ipynb #41dbafdb
 def _tower(name: str, seed: int, size: int | None, mode: str | None, cache) -> Start:
     "The start whose image tower is taken; 'random': a ViT that knows nothing"
     if name != 'random': return start_coca(name, seed, size, mode, cache)
@@ -423,7 +423,7 @@ def start(
     "A model to begin with, of any kind"
     kind, _, tower = str(name).partition('@')
     language = kind.removeprefix('gpt:') if kind.startswith('gpt:') else kind.removesuffix('-gpt')
-    if language != kind:
+    if language != kind and not (Path(name)/KINDS[1]).is_file():       # a checkpoint may be called anything
         tower = tower or ('random' if language == 'random' else 'packaged')
         return put_together(_tower(tower, seed, size, mode, cache), language, str(name), seed, cache=cache, **parts)
     return start_coca(name, seed, size, mode, cache, partial(load_checkpoint, cache=cache))
