@@ -109,12 +109,14 @@ def test_the_image_counts(toy, views):
     assert (a - b).abs().max() > 1e-2
     assert gpt.answer(toy, [views[0]], ['Where?'], most=8) == gpt.answer(toy, [views[0].permute(1, 2, 0).numpy()], ['Where?'], most=8)
 
-def test_chat_remembers(toy, views):
+def test_chat_remembers(toy, views, monkeypatch):
+    heard, plainly = [], gpt.replies
+    monkeypatch.setattr(gpt, 'replies', lambda start, pixels, talks, *rest: heard.append(talks) or plainly(start, pixels, talks, *rest))
     chat = gpt.Chat(toy, views[0]); one, two = chat('Where?', 8), chat('How many?', 8)
     assert chat.turns == [('Where?', one), ('How many?', two)] and one == gpt.answer(toy, views[:1], ['Where?'], most=8)[0]
-    forgetful = gpt.Chat(toy, views[0])('How many?', 8)
-    told = gpt.talks(toy, [[('Where?', one), ('How many?', None)]])[0, 0].tolist()
-    assert one in toy.tokenizer.decode([i for i in told if i >= 0], skip_special_tokens=True) and (forgetful, two) is not None
+    assert heard[:2] == [[[('Where?', None)]], [[('Where?', one), ('How many?', None)]]]       # the second with the first before it
+    told = gpt.talks(toy, heard[1])[0, 0].tolist()
+    assert one in toy.tokenizer.decode([i for i in told if i >= 0], skip_special_tokens=True)
 
 @pytest.mark.parametrize('images, questions, says', [
     (1, ['Where?', 'Why?'], r"question 1 \('Why\?'\): has no image; give one image for each question"),
