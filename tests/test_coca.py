@@ -202,14 +202,10 @@ def test_equal_seeds_equal_weights(pairs):
     assert all(torch.equal(a[k], b[k]) for k in a) and not torch.equal(a['text_decoder.text_projection'], c['text_decoder.text_projection'])
     assert torch.equal(d['text_decoder.resblocks.0.attn.in_proj_bias'], begin().model.text_decoder.resblocks[0].attn.in_proj_bias)
 
-def test_resume_equals_uninterrupted(pairs, tmp_path, monkeypatch):
+def test_resume_equals_uninterrupted(pairs, tmp_path, power_cut):
     "Cut in the middle of the second stage: the same weights and history as if nothing had happened"
     whole, history = train.train(begin(), stages(2, 3), pairs, tmp_path/'whole', seed=1)
-    real, calls = train._check_finite, []
-    def power_cut(*a): calls.append(a); real(*a); assert len(calls) < 4, 'power cut'
-    with monkeypatch.context() as m:
-        m.setattr(train, '_check_finite', power_cut)
-        with pytest.raises(AssertionError, match='power cut'): train.train(begin(), stages(2, 3), pairs, tmp_path/'cut', seed=1)
+    power_cut(begin(), stages(2, 3), pairs, tmp_path/'cut', seed=1)
     resumed, again = train.train(begin(), stages(2, 3), pairs, tmp_path/'cut', seed=1)
     assert again == history and 'caption_loss' in again[0]
     for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values()): assert torch.equal(a, b), k

@@ -127,15 +127,11 @@ def test_other_seeds_give_other_orders():
 
 # --- a run cut off goes on
 
-def test_resume_equals_uninterrupted(pairs, tmp_path, monkeypatch):
+def test_resume_equals_uninterrupted(pairs, tmp_path, power_cut):
     "Cut in the middle of the second stage: weights, history and files as if nothing had happened"
     stages = train.arm_stages('progressive', 2, 3, **SMALL)
     whole, history = train.train(begin(), stages, pairs, tmp_path/'whole', seed=1)
-    real, calls = train._check_finite, []
-    def power_cut(*a): calls.append(a); real(*a); assert len(calls) < 4, 'power cut'
-    with monkeypatch.context() as m:
-        m.setattr(train, '_check_finite', power_cut)
-        with pytest.raises(AssertionError, match='power cut'): train.train(begin(), stages, pairs, tmp_path/'cut', seed=1)
+    power_cut(begin(), stages, pairs, tmp_path/'cut', seed=1)
     assert sorted(p.name for p in (tmp_path/'cut').iterdir()) == ['1-optical', 'history.json', 'run.json']
     resumed, again = train.train(begin(), stages, pairs, tmp_path/'cut', seed=1)
     assert [h['step'] for h in again] == [0, 1, 0, 1, 2] and len(again) == len(history)
