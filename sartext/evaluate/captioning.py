@@ -9,7 +9,7 @@ __all__ = ['METRICS', 'RAW', 'CORENLP', 'JARS', 'Pairs', 'CONSTANT', 'FACTS', 'Y
            'evaluate_file']
 
 # %% ../../nbs/41_captioning.ipynb #8c7a532b
-import contextlib, hashlib, importlib, importlib.metadata, json, os, re, shutil, subprocess, tempfile, threading
+import contextlib, hashlib, importlib, importlib.metadata, json, os, re, shutil, subprocess, sys, tempfile, threading
 import zipfile, zlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -73,7 +73,8 @@ class _Meteor:
     "METEOR in a process of its own; it reads its tables from the moment it is made"
     def __init__(self):
         where, self.log = _package('meteor.meteor'), tempfile.TemporaryFile()
-        self.p = _run('-Xmx2G', '-jar', where/'meteor-1.5.jar', '-', '-', '-stdio', '-l', 'en', '-norm', '-a',
+        sparing = '-Xms2G', '-Xmx2G', '-Xmn1G', '-XX:+UseParallelGC', '-XX:-TieredCompilation'      # the cores are taken
+        self.p = _run(*sparing, '-jar', where/'meteor-1.5.jar', '-', '-', '-stdio', '-l', 'en', '-norm', '-a',
                       where/'data'/'paraphrase-en.gz', stderr=self.log)
     def __enter__(self): return self
     def __exit__(self, *_):
@@ -243,6 +244,11 @@ def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None 
 # %% ../../nbs/41_captioning.ipynb #9e945ecd
 Pairs = Sequence[tuple[str, Sequence[str]]]     # caption and references of each image
 
+def _behind(f: Callable):
+    "Call `f` in this thread, from now on the last in the queue for a core where threads have a place of their own in it"
+    if sys.platform == 'linux': os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    return f()
+
 def measure(
     jobs: Sequence[Pairs],
     metrics: Iterable[str] = METRICS,
@@ -254,12 +260,12 @@ def measure(
     if wrong := [m for m in metrics if m not in METRICS]: raise ValueError(f'{wrong[0]!r} is unknown; use {METRICS}')
     if not all(job and all(refs for _, refs in job) for job in jobs):
         raise ValueError('a job has no captions, or a caption no reference; leave it out')
-    with _Meteor() if 'METEOR' in metrics else contextlib.nullcontext() as meteor, ThreadPoolExecutor(1) as beside:
+    with _Meteor() if 'METEOR' in metrics else contextlib.nullcontext() as meteor, ThreadPoolExecutor(2) as beside:
         if not raw:
             cut = tokenize(t for job in jobs for said, refs in job for t in (said, *refs))
             jobs = [[(cut[said], [cut[r] for r in refs]) for said, refs in job] for job in jobs]
         scored = meteor and beside.submit(meteor.score, jobs)
-        found = [_in_python(job, metrics) for job in jobs]
+        found = beside.submit(_behind, lambda: [_in_python(job, metrics) for job in jobs]).result()
         for o, job in zip(found, jobs if 'SPICE' in metrics else ()): o['SPICE'] = _spice(job, cache)
         for o, (whole, each, stats) in zip(found, scored.result() if meteor else ()):
             o['METEOR'] = _from_sums(_meteor, stats, whole, each)
