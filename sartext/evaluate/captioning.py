@@ -73,7 +73,7 @@ class _Meteor:
     "METEOR in a process of its own; it reads its tables from the moment it is made"
     def __init__(self):
         where, self.log = _package('meteor.meteor'), tempfile.TemporaryFile()
-        sparing = '-Xms2G', '-Xmx2G', '-Xmn1G', '-XX:+UseParallelGC', '-XX:-TieredCompilation'      # the cores are taken
+        sparing = '-Xms2G', '-Xmx2G', '-Xmn1G', '-XX:+UseParallelGC', '-XX:-TieredCompilation'   # cores are taken
         self.p = _run(*sparing, '-jar', where/'meteor-1.5.jar', '-', '-', '-stdio', '-l', 'en', '-norm', '-a',
                       where/'data'/'paraphrase-en.gz', stderr=self.log)
     def __enter__(self): return self
@@ -245,7 +245,7 @@ def _spice(pairs: Sequence[tuple[str, Sequence[str]]], cache: str | Path | None 
 Pairs = Sequence[tuple[str, Sequence[str]]]     # caption and references of each image
 
 def _behind(f: Callable):
-    "Call `f` in this thread, from now on the last in the queue for a core where threads have a place of their own in it"
+    "Call `f` in this thread, from now on the last in the queue for a core (where threads queue one by one)"
     if sys.platform == 'linux': os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     return f()
 
