@@ -162,7 +162,7 @@ Nowhere in the {picture} is there {a_none}.
 c-h-counting
 A search of the {picture} turns up {some} {at}.
 Counting the {nouns} in the {picture} gives {number}{sized}{spots}.
-Counting the objects in the {picture} gives {some}{spots}.
+Searching the {picture} for objects gives {some}{spots}.
 Counting the {none_nouns} in the {picture} gives zero.
 
 c-h-of
@@ -180,7 +180,7 @@ The {picture} is empty of {none_nouns}.
 c-h-list
 {Some} is to be found {at_of}.
 {Nouns} found: {number}{sized}, {places}.
-Objects found: {some}; {places}.
+Objects found: {some}; {where}.
 {None_nouns} found: none.
 ''', 'concise', True)
 
@@ -201,7 +201,7 @@ x-h-inverted
 x-h-counting
 A search of {frame} turns up {some}. | {Look}. | {Where}.
 Counting the {nouns} in {frame} gives {number}{spots}. | {Relation}. | {Look}.
-Counting the objects in {frame} gives {some}. | {Look}. | {Where}. | {Relation}.
+Searching {frame} for objects gives {some}. | {Look}. | {Where}. | {Relation}.
 Counting the {none_nouns} in {frame} gives zero.
 
 x-h-holds
@@ -365,12 +365,13 @@ def _joined(items: list[str]) -> str:
     if len(items) > 1 and any(' and ' in i for i in items): return ', '.join(items[:-1]) + ', and ' + items[-1]
     return and_list(items)
 
-def _series(d: Draft, cells: list[tuple[str, int]], rest: int, first: Callable[[int], str] = number_word) -> str:
+def _series(d: Draft, cells: list[tuple[str, int]], rest: int, first: Callable[[int], str] = number_word,
+            other: str = 'the other') -> str:              # 'another' where it was not told that there are two
     "'two at the top left and one at the center'; `first` words the first number, with its noun or verb"
     (where, n), *more = cells
     alike = sum(m == n for _, m in cells)                      # cells as full as the first
     if not rest and len(cells) == alike == 2 and n == 1:
-        return f'{first(n)} {d.at(where)} and the other {d.at(more[0][0])}'
+        return f'{first(n)} {d.at(where)} and {other} {d.at(more[0][0])}'
     if alike > 3 and first is number_word:
         items, more = [f'{number_word(n)} each {and_list([d.at(c) for c, _ in cells[:alike]])}'], cells[alike:]
     else: items = [f'{first(n)} {d.at(where)}']
@@ -473,7 +474,8 @@ def _placed(d: Draft) -> str:
     clauses = []
     for name in d.names[:_KINDS]:
         cells, rest = _cells(d, name)
-        clauses.append(_series(d, cells, rest, lambda m: f'{number_word(m)} {d.noun(name, m)} {_lie(d, m)}'))
+        first = lambda m: f'{number_word(m)} {d.noun(name, m)} {_lie(d, m)}'
+        clauses.append(_series(d, cells, rest, first, 'another'))
     if d.case == 'one': d.said.append(Fact('count', d.names[0], 1))
     return '; '.join(clauses)
 
@@ -758,10 +760,10 @@ def _bright_area(d: Draft) -> str:
     of = {f.kind: f for f in d.scene if f.subject == 'bright area'}
     if not of: return ''
     d.say('', 'scene:bright area', *of.values())
-    none = ('no large area is much brighter than the rest',)*2 + ('no large area stands out as much brighter',)
+    none = ('no large area is much brighter than the rest',)*2 + ('no large area stands out as brighter',)
     if not of['presence'].value: return none[d.column]
     share = f"about {number_word(of['proportion'].value)} percent of the {d.picture}"
-    if 'position' not in of: return f"brighter ground {('covers', 'takes up', 'fills')[d.column]} {share}"
+    if 'position' not in of: return f"brighter areas {('cover', 'take up', 'fill')[d.column]} {share}"
     start = ('a brighter area lies', 'there is a brighter area', 'a brighter patch lies')[d.column]
     return f"{start} {SIDES[of['position'].value]}{' and covers' if d.column != 1 else ', covering'} {share}"
 

@@ -30,7 +30,7 @@ m-covering
 {Change} of the {picture} has changed{change_at}.
 
 m-consists
-The {picture} consists of {amounts}{open}{objects}.
+The {picture} {consists_of} {amounts}{open}{objects}.
 =
 =
 {Change} of the {picture} differs from the earlier picture{change_at}.
@@ -90,7 +90,7 @@ In {frame}, {change} of the ground has changed{change_at}. | {Scattering}. | {Pa
 # %% ../../nbs/14_segmentation.ipynb #64e99c9a
 _HELD_OUT = _table('''
 m-h-by-area
-By area, the {picture} is {amounts}{open}{objects}.
+By area, the {picture} {is_all} {amounts}{open}{objects}.
 =
 =
 By area, {change} of the {picture} is no longer what it was{change_at}.
@@ -115,7 +115,7 @@ Of {frame}, {change} is changed ground{change_at}. | {Patches}. | {Scattering}.
 
 mx-h-holds
 {Frame} holds {main}{open}. | {Scattering}. | {Around}.
-{Frame} holds {main}{rest}. | By area, it is {amounts}{open}{borders}. | {Around}. | {Scattering}.
+{Frame} holds {main}{rest}. | By area, it {is_all} {amounts}{open}{borders}. | {Around}. | {Scattering}.
 =
 {Frame} holds changed ground on {change} of its area{change_at}. | {Scattering}. | {Patches}.
 ''', 'complex', True)
@@ -185,6 +185,11 @@ def _told(d: MaskDraft) -> tuple[list[str], list[str]]:
     "The covers told with their share, and those only named"
     n = _NAMED if len(d.covers) <= _NAMED else _NAMED - 1
     return d.covers[:n], d.covers[n:]
+
+def _whole(d: MaskDraft) -> bool:
+    "Does what is told of the covers make up the whole, but for what rounding takes?"
+    told, rest = _told(d)
+    return bool(rest) or sum(d.percent[n] for n in told) + d.open >= 98
 
 def _share(d: MaskDraft, name: str) -> str:
     "'43 percent', with its fact noted"
@@ -506,8 +511,9 @@ def _scattering(d: MaskDraft) -> str:
 
 # %% ../../nbs/14_segmentation.ipynb #1e2f44c6
 MASK_SLOTS = {
-    'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'it' if d.plan.id == 'mx-main'
-        else 'the area' if d.plan.id == 'mx-in' else ''),
+    'amounts': _amounts, 'covering': _covering, 'covering_all': lambda d: _covering(d, 'the area'),
+    'consists_of': lambda d: 'consists of' if _whole(d) else 'holds',
+    'is_all': lambda d: 'is' if _whole(d) else 'holds',
     'things': _things, 'borders': _borders,
     'be_main': lambda d: f"{_verb(d.covers[0], 'is', 'are')} {_main(d)}", 'shares_are': _shares_are, 'open': _open,
         'main': _main, 'main_covers': _main_covers, 'rest': _rest, 'where': _where,
