@@ -134,6 +134,10 @@ def dota(folder, hostile, problems):
     for n in 'abc': (folder/f'labels/{n}.txt').write_text('5 6 14 6 14 10 5 10 ship 0\n')
     return [r.id for r in read_dota(folder/'labels', top/'in', problems)]
 
+def folders(folder, hostile, problems):
+    from sartext.sources.boxes import read_folders
+    top = trio(folder, hostile, ('ship',)); return [r.id for r in read_folders(top, top, problems)]
+
 def masked(slot):
     def door(folder, hostile, problems):
         from sartext.sources.masks import read_masks
@@ -184,7 +188,7 @@ def masks_told(records, top, out, problems):
     from sartext.narrate.segmentation import narrate_mask
     return [r.id for r in records if len(narrate_mask(r, top, problems=problems).captions) > 1]
 
-FOLDERS = {'sources.boxes COCO': coco, 'sources.boxes VOC': voc, 'sources.boxes YOLO': yolo, 'sources.boxes DOTA': dota,
+FOLDERS = {'sources.boxes COCO': coco, 'sources.boxes VOC': voc, 'sources.boxes YOLO': yolo, 'sources.boxes DOTA': dota, 'sources.boxes folders': folders,
     'sources.masks image': masked('image'), 'sources.masks mask': masked('mask'), 'sources.masks pair, SAR': paired('image'),
     'sources.masks pair, optical': paired('optical'), 'build image': built('image'), 'build mask': built('mask'), 'build optical': built('optical'),
     'tiles': stage('image', tiled), 'tiles mask': stage('mask', tiled), 'ladder': stage('image', laddered), 'ladder mask': stage('mask', laddered),
@@ -235,6 +239,10 @@ def opensarship(path, problems):
     from sartext.sources.boxes import read_opensarship
     (path.parent/'Patch_Uint8').mkdir(); Image.fromarray(noise()).save(path.parent/'Patch_Uint8/Cargo_x30_y20_vv.png')
     return list(read_opensarship(path, path.parent, problems))
+
+def chips(path, problems):
+    from sartext.sources.boxes import read_folders
+    (path.parent/'ship').mkdir(); Image.fromarray(noise()).save(path.parent/'ship/a.png'); return list(read_folders(path.parent, path.parent, problems))
 
 def calibration(path, problems):
     from sartext.imagery.calibration import read_calibration
@@ -296,6 +304,7 @@ SOUND = {   # door → name of the file, its sound content, how it is read
     'COCO': ('boxes.json', json.dumps(dict(images=[dict(id=1, file_name='a.png')], annotations=[eval(BOX)], categories=[dict(id=1, name='ship')])).encode(), boxes),
     'VOC': ('a.xml', b'<annotation><filename>a.png</filename><object><name>ship</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>14</xmax><ymax>10</ymax></bndbox></object></annotation>', boxes),
     'YOLO': ('a.txt', b'0 0.50 0.50 0.10 0.10\n0 0.20 0.20 0.10 0.10\n', boxes), 'DOTA': ('a.txt', b'5 6 14 6 14 10 5 10 ship 0\n15 16 24 16 24 20 15 20 ship 0\n', boxes),
+    'folders CSV': ('meta.csv', b'id,length,width\na,120,20\nb,90,12\n', chips),
     'OpenSARShip': ('Ship.xml', SHIP, opensarship), 'calibration': ('calibration-a.xml', vectors(), calibration), 'SAFE': ('manifest.safe', MANIFEST, safe),
     'records': ('r.jsonl', LINE + LINE.replace(b'"a', b'"b'), lines), 'auditing RS5M': ('rs5m.csv', b'image_path,description,relevance_detail,hallucination,fluency\na.jpg,a pier,4,5,5\n', rs5m),
     'shards CSV': ('train.csv', b'filepath\ttitle\nimages/a.png\tOne ship.\n', pairs_listed), 'shards tar': ('x.tar', shards('tar'), shard),
@@ -326,7 +335,7 @@ def test_the_sound_text_is_read(door, tmp_path):
 # by the command, which then has nothing to do. A long or odd word is a word. XML may be UTF-16. Zeros after the end of a tar are no loss.
 CUT = {'cut at 10%', 'cut at 50%', 'cut at 99%'}
 READ = {'rewrite text': {*CUT, 'NUL', 'empty', 'wrong delimiter'}, 'captions CSV': {*CUT, 'NUL', 'empty'},
-    'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
+    'folders CSV': {'cut at 99%', 'NUL'}, 'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
     'COCO': {'10 MB in one field'}, 'VOC': {'10 MB in one field', 'UTF-16'}, 'YOLO': {'cut at 50%', 'empty'}, 'DOTA': {'cut at 99%', 'empty', '10 MB in one field'},
     'OpenSARShip': {'10 MB in one field'}, 'calibration': {'UTF-16'}, 'SAFE': {'UTF-16'}, 'records': {'cut at 50%', 'empty'}, 'shards tar': {'cut at 99%'},
     'rewrite JSON lines': {'empty'}, 'shards CSV': {'cut at 99%'}, 'auditing RS5M': {'cut at 99%'},
