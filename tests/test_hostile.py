@@ -47,6 +47,13 @@ def zeros(side):
     packer = zlib.compressobj(1); row = bytes(side + 1)
     return b''.join([*(packer.compress(row*100) for _ in range(side//100)), packer.flush()])
 
+def laughing(path):
+    "A sound small PNG with a text chunk that becomes 200 MB"
+    Image.fromarray(noise()).save(path); raw = path.read_bytes()
+    path.write_bytes(raw[:33] + chunk(b'zTXt', b'Comment\0\0' + zlib.compress(bytes(200 << 20), 9)) + raw[33:])
+
+def bmp(path): path.write_bytes(b'BM' + struct.pack('<IHHI', 1054, 0, 0, 1078 - 24) + struct.pack('<IiiHHIIiiII', 40, 100_000, 100_000, 1, 8, 0, 0, 0, 0, 256, 0) + bytes(2000))
+
 def squeezed(path, side=30_000): png(path, side, zeros(side))       # sound, 900 MB of zeros in a file of 4 MB
 
 def tif(path, array=None, size=(W, H), **how):
@@ -80,10 +87,11 @@ def nowhere(path): path.symlink_to('/no/such/file.png')
 
 IMAGES = {'header 100,000²': lambda p: png(p, 100_000), 'zeros 30,000²': squeezed, 'sparse TIFF 1,000,000²': lambda p: sparse(p, 1_000_000), 'all NaN': flat(np.nan), 'all Inf': flat(np.inf),
     'only no data': flat(-9999, nodata=-9999), **{f'{k} cut at {s:.0%}': cut(k, s) for k in ('PNG', 'JPEG', 'TIFF') for s in (.1, .5, .99)},
+    **{f'{k} cut at 50%': cut(k, .5) for k in ('BMP', 'GIF', 'WEBP', 'JPEG2000')}, 'BMP header 100,000²': bmp, 'PNG with a text of 200 MB': laughing,
     'empty': lambda p: p.touch(), 'text': lambda p: p.write_text('no image'), 'npy': npy, 'pickle': lambda p: p.write_bytes(pickle.dumps(Code())),
     'EPS': lambda p: p.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n'), 'folder': lambda p: p.mkdir(),
     'link out': linked, 'link to nothing': nowhere}
-SIZES = {'header 100,000²': 100_000, 'zeros 30,000²': 30_000, 'sparse TIFF 1,000,000²': 1_000_000}
+SIZES = {'header 100,000²': 100_000, 'BMP header 100,000²': 100_000, 'zeros 30,000²': 30_000, 'sparse TIFF 1,000,000²': 1_000_000}
 
 # --- doors for images: a folder of three, the second of them hostile → names of those that came through
 
