@@ -1,13 +1,14 @@
 "Reading boxes: SSDD, its four formats and the MSTAR scenes; planted faults; COCO and VOC agree; junk never escapes"
-import json, math, shutil
+import json, math, re, shutil
+from collections import Counter
 from dataclasses import replace
 from xml.sax.saxutils import escape
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
-from sartext.records import BadInput, Box, Problems, from_dict, to_json
-from sartext.sources.boxes import noun, read_boxes, read_classes, read_coco, read_voc
+from sartext.records import BadInput, Box, Problems, Sar, from_dict, to_json
+from sartext.sources.boxes import noun, read_boxes, read_classes, read_coco, read_folders, read_voc
 
 def skipped(read, *args, **kwargs):
     "Records and problems of a reading that goes on"
@@ -418,6 +419,63 @@ def test_mstar_by_a_table_of_classes(data, tmp_path):
     found = list(read_boxes(folder/'JPEGImages', folder/'Annotations', slack=7, names=tmp_path/'classes.txt'))
     assert {b.category for r in found for b in r.boxes} <= set('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split())
     assert sum(len(r.boxes) for r in found) == 151
+
+# ── one folder a class ───────────────────────────────────────────────────────────────────────────────────────────────────
+VEHICLES = dict(zip('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split(), (299, 233, 298, 256, 233, 299, 299, 232, 299, 299)))   # 17 degrees
+
+def test_mstar_chips_are_captioned_by_their_folder(data):
+    from sartext.narrate.annotation import narrate
+    folder = data/'mstar_chips'; found = list(read_boxes(folder, folder, 'folders', sar=Sar(band='X', pixel_spacing=(.3, .3)), source='MSTAR'))
+    assert Counter(b.category for r in found for b in r.boxes) == VEHICLES and {len(r.boxes) for r in found} == {1}
+    assert len({r.id for r in found}) == len(found) == 2747 and all(r.image.split('/')[0] == r.boxes[0].category for r in found)
+    assert {r.labelled_classes for r in found} == {tuple(sorted(VEHICLES))} and all((r.boxes[0].w, r.boxes[0].h) == (r.width, r.height) == (128, 128) for r in found)
+    for r in found[::300]:
+        told = [c.text for c in narrate(r).captions]
+        assert all(r.boxes[0].category.replace('-', '')[:2] in s.replace('-', '') for s in told) and not any(re.search(r'\b(large|small|tiny|fills)\b', s) for s in told), told
+        assert from_dict(json.loads(to_json(r))) == r
+
+def chips(top, *paths, side=40):
+    for p in paths: (top/p).parent.mkdir(parents=True, exist_ok=True); Image.new('L', (side, side)).save(top/p)
+    return top
+
+RAW = '[PhoenixHeaderVer01.04]\nTargetSerNum= {}\nTargetAz= {}\nDesiredDepression= 17\nRangePixelSpacing= 0.202148\nCrossRangePixelSpacing= 0.203125\n[EndofPhoenixHeader]\n'
+
+def test_chips_of_mstar_as_published(tmp_path):
+    "17_DEG/T72/SN_132/S7/HB03787.015 with a picture made of it beside; a picture called after the whole name; a header that is none"
+    top = chips(tmp_path/'17_DEG', 'T72/SN_132/S7/HB03787.png', 'T72/SN_812/S7/HB03900.016.jpg', '2S1/b01/HB19377.png', '2S1/b01/HB19378.png')
+    (top/'T72/SN_132/S7/HB03787.015').write_bytes(RAW.format('132', '91.5').encode() + b'\xff'*64); (top/'T72/SN_812/S7/HB03900.016').write_bytes(RAW.format('812', '370').encode())
+    (top/'2S1/b01/HB19378.000').write_bytes(b'no header')
+    with pytest.raises(BadInput, match='HB19378.000: has no Phoenix header; fetch it again'): list(read_folders(top, top))
+    found, problems = skipped(read_folders, top, top); of = {r.id: r for r in found}
+    assert len(problems) == 1 and {r.id: r.boxes[0].category for r in found} == {'HB03787': 'T72', 'HB03900.016': 'T72', 'HB19377': '2S1', 'HB19378': '2S1'}
+    assert of['HB03787'].boxes[0].attributes == {'serial': '132', 'azimuth': 91.5, 'depression': 17} and of['HB03787'].sar.pixel_spacing == (.203125, .202148)
+    assert of['HB03900.016'].boxes[0].attributes == {'serial': '812', 'depression': 17}                # 370 is no azimuth
+    assert of['HB19377'].boxes[0].attributes == of['HB19378'].boxes[0].attributes == {'depression': 17} and of['HB19377'].sar.incidence == 73 and of['HB19377'].spacing is None
+
+def test_ships_with_a_table_beside_them(tmp_path):
+    "FUSAR-Ship: category/subcategory, meta.csv with length, width, look angle and spacing; chips without a target and of no named class"
+    top = chips(tmp_path, 'Cargo/BulkCarrier/Ship_C01S02N0001.tiff', 'Fishing/Fishing/Ship_C05S01N0001.tiff', 'Others/Ship_C15S01N0001.tiff')
+    (top/'meta.csv').write_text('id\tmmsi\tlength\twidth\tpolarMode\tcenterLookAngle\theightspace\twidthspace\tpath\nShip_C01S02N0001\t351445000\t229\t32\tDH\t27.28\t1.72615\t1.124222\tCargo\\BulkCarrier\n')
+    found, problems = skipped(read_boxes, top, top, 'folders', names={'Cargo': 'cargo ship', 'Fishing': 'fishing vessel'})
+    assert [(r.boxes[0].category, r.boxes[0].attributes, r.spacing and round(r.spacing, 2)) for r in found] == [('cargo ship', {'length': 229, 'width': 32}, 1.39), ('fishing vessel', {}, None)]
+    assert not problems and problems.notes == ("the images in 'Others' are left out: it names no class; names=FILE gives it one",) and found[0].sar.incidence == 27.28
+    (top/'meta.csv').write_text('who,what\na,b\n'); assert 'no column id' in str(skipped(read_folders, top, top)[1][0])
+
+@pytest.mark.parametrize('paths, says', [((), 'holds no folder with images'), (('a.png', 'b.png', 'c.png'), r'3 images in no class folder \(a.png, b.png, …\); give the folder that holds'),
+                                         (('train/a.png', 'test/b.png'), 'in no class folder')])
+def test_folders_that_name_no_class(tmp_path, paths, says):
+    for on_error in ('stop', 'skip'):
+        with pytest.raises(BadInput, match=says): list(read_folders(chips(tmp_path, *paths), tmp_path, Problems(on_error)))
+
+def test_class_folders_and_their_faults(tmp_path):
+    top = chips(tmp_path, 'train/ship/a.png', 'train/ship/b.png', 'test/ship/a.png', 'val/tank/c.png', 'test/lost.png'); (top/'test/tank').mkdir(); (top/'train/tank').mkdir(); (top/'train/tank/HB1.017').touch()
+    (top/'train/ship/far.png').symlink_to(top/'nowhere.png'); (tmp_path.parent/'outside.png').write_bytes((top/'train/ship/a.png').read_bytes()); (top/'train/ship/out.png').symlink_to(tmp_path.parent/'outside.png')
+    found, problems = skipped(read_folders, top, top)
+    assert [(r.id, r.split, r.boxes[0].category) for r in found] == [('test/ship/a.png', 'test', 'ship'), ('train/ship/a.png', 'train', 'ship'), ('b', 'train', 'ship'), ('c', 'val', 'tank')]
+    for says in ('far.png: is a link that leads nowhere', '1 image in no class folder (test/lost.png)', 'test/tank: holds no image', 'train/tank: holds no image, but HB1.017; make PNG', 'out.png: is a link that leads out'):
+        assert sum(says in str(p) for p in problems) == 1, (says, problems)
+    assert len(problems) == 5
+    with pytest.raises(BadInput, match='no annotation file here.*folders'): list(read_boxes(top/'val', top/'val'))     # never guessed
 
 def test_run_length_without_pycocotools(monkeypatch):
     import sys

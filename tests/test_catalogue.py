@@ -1,11 +1,11 @@
 "The catalogue of public data sets: its table, what contains what, and fetching from servers that cut, lie or attack"
-import csv, hashlib, http.server, importlib, io, tarfile, threading, zipfile
+import csv, hashlib, http.server, importlib, io, json, shutil, tarfile, threading, zipfile
 from dataclasses import fields, replace
 from urllib.parse import urlparse
 import pytest
 from sartext.records import BadInput, table_text
 from sartext.sources import catalogue as cat
-from sartext.sources.catalogue import Catalogue, Dataset, catalogue, contains, download, fetch, overlaps, refuse_overlap, unpack
+from sartext.sources.catalogue import Catalogue, Dataset, catalogue, contains, download, fetch, overlaps, refuse_overlap, strangers, unpack
 
 NAMED = '''SARDet-100K HRSID SSDD MSAR-1.0 SAR-AIRcraft-1.0 SADD AIR-SARShip-1.0 AIR-SARShip-2.0 OGSOD-1.0 SIVED SAR-Ship-Dataset
 OpenSARShip FUSAR-Map FUSAR-Ship QXS-SAROPT SEN1-2 SEN12MS OSdataset OpenEarthMap-SAR DFC2023 BRIGHT Sen1Floods11 MSTAR SARLANG-1M
@@ -33,7 +33,8 @@ def test_row(d):
     for k in ('images', 'width', 'height', 'objects', 'texts', 'bytes'): assert getattr(d, k) is None or type(getattr(d, k)) is int
     assert (d.metres_min is None) == (d.metres_max is None) == (d.metres_of == '')
     assert d.metres_min is None or d.metres_min <= d.metres_max and d.metres_of in ('spacing', 'resolution')
-    assert not d.sha256 or d.download
+    assert d.download or not (d.sha256 or d.md5 or d.bytes)
+    assert d.reader or not d.tried
     if d.reader:
         module, _, f = d.reader.rpartition('.')
         assert callable(getattr(importlib.import_module(f'sartext.{module}'), f))
@@ -49,7 +50,7 @@ def test_parts_of_sardet_add_up():
     (dict(images='about 200'), "column 'images': 'about 200' is not a whole number"), (dict(objects='-3'), 'above 0'),
     (dict(images='12.5'), 'not a whole number'), (dict(metres_min='nan'), 'not a number'),
     (dict(url='ftp://a/b'), 'no address'), (dict(url='https://a b'), 'no address'), (dict(download='hrsid.zip'), 'no address'),
-    (dict(modality='radar'), 'give one of sar'), (dict(sha256='ABC'), '64 hexadecimal'), (dict(name=''), 'no name'),
+    (dict(modality='radar'), 'give one of sar'), (dict(sha256='ABC'), '64 hexadecimal'), (dict(md5='f'*31), '32 hexadecimal'), (dict(name=''), 'no name'),
     (dict(name='SSDD'), 'a second row for SSDD'), (dict(contains='Atlantis'), 'no row'),
     (dict(contains='HRSID'), 'contains itself'), (dict(contains='SARDet-100K'), 'contains itself')])
 def test_faults_of_the_table_are_named(cells, says):
@@ -85,6 +86,12 @@ def test_overlap_is_refused_in_one_sentence_unless_forced(train, test):
     with pytest.raises(BadInput) as e: refuse_overlap(train, test)
     assert 'pass force=True' in str(e.value) and '\n' not in str(e.value)
     assert len(refuse_overlap(train, test, force=True)) == 1
+
+@pytest.mark.parametrize('train, test, said', [(['my ships'], ['HRSID'], ['my ships: HRSID']), (['SARDet-100K'], ['mine', 'HRSID'], ['mine: SARDet-100K']),
+    (['a', 'b'], ['a', 'b'], ['a: b', 'b: a']), (['mine'], ['mine'], []), (['mine'], [], []), (['SARDet-100K'], ['hrsid'], []), (['', 'SSDD'], ['HRSID', ''], []),
+    (['mine'], ['HRSID', 'SSDD', 'SADD', 'MSTAR', 'SIVED'], ['mine: HRSID, SSDD, SADD or 2 more'])])
+def test_a_source_without_a_row_is_told_once(train, test, said):
+    assert strangers(train, test) == [f'{a} is not in the catalogue, so nobody can tell whether it shares images with {b}' for a, b in (s.split(': ') for s in said)]
 
 def test_no_overlap_goes_through():
     assert refuse_overlap(['SARDet-100K', 'mine'], ['OSdataset', 'yours']) == [] == refuse_overlap([], ['HRSID'])
@@ -217,7 +224,7 @@ def test_fetch_tells_asks_resumes_unpacks(server, tmp_path, capsys):
     server.cuts = [1000]
     home = fetch('my set', tmp_path/'data', lambda q: True, table)
     assert home == tmp_path/'data'/'My-Set' and (home/'text'/'a.csv').read_bytes() == BODY and server.asked == [None, 'bytes=1000-']
-    assert [p.name for p in (tmp_path/'data').iterdir()] == ['My-Set']
+    assert sorted(p.name for p in (tmp_path/'data').iterdir()) == ['My-Set', 'My-Set.fetched.json']
     with pytest.raises(BadInput, match='there already'): fetch('my set', tmp_path/'data', None, table)
     table = Catalogue({'One file': replace(d, name='One file', download=server.url + '/a.bin')})
     assert (fetch('one file', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY
@@ -232,7 +239,49 @@ def test_a_fetch_that_fails_leaves_what_came_and_no_empty_folder(server, tmp_pat
     server.cuts = [1000, 0, 0, 0]; table = Catalogue({d.name: replace(d, download=server.url + '/a.bin')})
     with pytest.raises(BadInput, match='goes on from where it stopped'): fetch('my set', tmp_path/'data', None, table)
     assert (tmp_path/'data/My-Set.fetched/a.bin.part').stat().st_size == 1000
-    assert (fetch('my set', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY and [p.name for p in (tmp_path/'data').iterdir()] == ['My-Set']
+    assert (fetch('my set', tmp_path/'data', None, table)/'a.bin').read_bytes() == BODY
+    assert sorted(p.name for p in (tmp_path/'data').iterdir()) == ['My-Set', 'My-Set.fetched.json']
+
+SHA, MD5 = hashlib.sha256(BODY).hexdigest(), hashlib.md5(BODY).hexdigest()
+
+def one(server, **stated): return Catalogue({'One': Dataset('One', 'a test', 'sar', download=server.url + '/a.bin', **stated)})
+
+@pytest.mark.parametrize('stated, says', [({}, 'not verified: its source states neither size nor checksum'), (dict(bytes=len(BODY)), 'verified: size as its source'),
+    (dict(sha256=SHA), 'verified: SHA-256 as'), (dict(md5=MD5), 'verified: MD5 as'), (dict(bytes=len(BODY), sha256=SHA, md5=MD5), 'verified: size and SHA-256 and MD5 as')])
+def test_what_is_stated_is_verified_and_what_came_is_noted(server, tmp_path, capsys, stated, says):
+    server.cuts = [1000]                            # cut once, and gone on with
+    assert (fetch('one', tmp_path, None, one(server, **stated))/'a.bin').read_bytes() == BODY and server.asked == [None, 'bytes=1000-']
+    told = capsys.readouterr().out
+    assert says in told and f'SHA-256 {SHA}, noted in {tmp_path/"One.fetched.json"}' in told and ('none is stated' in told) == (not {'sha256', 'md5'} & {*stated})
+    assert json.loads((tmp_path/'One.fetched.json').read_text()) == dict(url=server.url + '/a.bin', file='a.bin', bytes=len(BODY), sha256=SHA)
+
+@pytest.mark.parametrize('stated, says', [(dict(sha256='0'*64), f'its SHA-256 is {SHA[:12]}… and not 000000000000…; it was removed'), (dict(md5='0'*32), f'its MD5 is {MD5[:12]}… and not'),
+    (dict(bytes=len(BODY), md5='0'*32), 'its MD5 is'), (dict(bytes=len(BODY) + 1), 'the server has 1,048,576 bytes, its source states 1,048,577')])
+def test_what_is_not_as_stated_is_refused_and_leaves_nothing(server, tmp_path, stated, says):
+    with pytest.raises(BadInput) as e: fetch('one', tmp_path, None, one(server, **stated))
+    assert says in str(e.value) and '\n' not in str(e.value) and not [*tmp_path.iterdir()]
+
+def test_a_size_is_held_against_a_file_begun_before(server, tmp_path):
+    server.cuts = [1000, 0, 0, 0]
+    with pytest.raises(BadInput, match='call it again'): fetch('one', tmp_path, None, one(server, md5=MD5))
+    server.files['/a.bin'] = BODY + b'more'         # the same mark, another length: 206 tells it
+    with pytest.raises(BadInput, match='its source states'): fetch('one', tmp_path, None, one(server, bytes=len(BODY)))
+    assert (tmp_path/'One.fetched/a.bin.part').stat().st_size == 1000
+    server.files['/a.bin'] = BODY; assert (fetch('one', tmp_path, None, one(server, bytes=len(BODY), md5=MD5))/'a.bin').read_bytes() == BODY
+
+def test_a_second_fetch_is_held_against_the_first(server, tmp_path, capsys):
+    def again(table=one(server)):
+        shutil.rmtree(tmp_path/'One', ignore_errors=True); return fetch('one', tmp_path, None, table)
+    again(); again(); assert 'the same as an earlier fetch' in capsys.readouterr().out
+    server.files['/a.bin'] = BODY[::-1]; server.tag = '"two"'; note = tmp_path/'One.fetched.json'; before = note.read_text()
+    with pytest.raises(BadInput, match='SHA-256 is .* and not .* as in an earlier fetch .*One.fetched.json.*was removed'): again()
+    assert [p.name for p in tmp_path.iterdir()] == [note.name] and note.read_text() == before
+    note.unlink(); assert (again()/'a.bin').read_bytes() == BODY[::-1]
+    server.files['/b.bin'] = b'other'; other = one(server)          # another address: nothing to compare with
+    assert (again(Catalogue({'One': replace(other['One'], download=server.url + '/b.bin')}))/'b.bin').read_bytes() == b'other'
+    for junk in ('', '[]', '{"url": 1}', '['*100_000, '{"url": "x"}'):
+        note.write_text(junk)
+        with pytest.raises(BadInput, match='One.fetched.json: is no note of an earlier fetch; remove it'): again()
 
 @pytest.mark.parametrize('name', [d.name for d in catalogue().values() if not d.download])
 def test_what_must_be_fetched_by_hand_says_so(name, tmp_path):

@@ -47,6 +47,13 @@ def zeros(side):
     packer = zlib.compressobj(1); row = bytes(side + 1)
     return b''.join([*(packer.compress(row*100) for _ in range(side//100)), packer.flush()])
 
+def laughing(path):
+    "A sound small PNG with a text chunk that becomes 200 MB"
+    Image.fromarray(noise()).save(path); raw = path.read_bytes()
+    path.write_bytes(raw[:33] + chunk(b'zTXt', b'Comment\0\0' + zlib.compress(bytes(200 << 20), 9)) + raw[33:])
+
+def bmp(path): path.write_bytes(b'BM' + struct.pack('<IHHI', 1054, 0, 0, 1078 - 24) + struct.pack('<IiiHHIIiiII', 40, 100_000, 100_000, 1, 8, 0, 0, 0, 0, 256, 0) + bytes(2000))
+
 def squeezed(path, side=30_000): png(path, side, zeros(side))       # sound, 900 MB of zeros in a file of 4 MB
 
 def tif(path, array=None, size=(W, H), **how):
@@ -80,10 +87,11 @@ def nowhere(path): path.symlink_to('/no/such/file.png')
 
 IMAGES = {'header 100,000²': lambda p: png(p, 100_000), 'zeros 30,000²': squeezed, 'sparse TIFF 1,000,000²': lambda p: sparse(p, 1_000_000), 'all NaN': flat(np.nan), 'all Inf': flat(np.inf),
     'only no data': flat(-9999, nodata=-9999), **{f'{k} cut at {s:.0%}': cut(k, s) for k in ('PNG', 'JPEG', 'TIFF') for s in (.1, .5, .99)},
+    **{f'{k} cut at 50%': cut(k, .5) for k in ('BMP', 'GIF', 'WEBP', 'JPEG2000')}, 'BMP header 100,000²': bmp, 'PNG with a text of 200 MB': laughing,
     'empty': lambda p: p.touch(), 'text': lambda p: p.write_text('no image'), 'npy': npy, 'pickle': lambda p: p.write_bytes(pickle.dumps(Code())),
     'EPS': lambda p: p.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n'), 'folder': lambda p: p.mkdir(),
     'link out': linked, 'link to nothing': nowhere}
-SIZES = {'header 100,000²': 100_000, 'zeros 30,000²': 30_000, 'sparse TIFF 1,000,000²': 1_000_000}
+SIZES = {'header 100,000²': 100_000, 'BMP header 100,000²': 100_000, 'zeros 30,000²': 30_000, 'sparse TIFF 1,000,000²': 1_000_000}
 
 # --- doors for images: a folder of three, the second of them hostile → names of those that came through
 
@@ -133,6 +141,10 @@ def dota(folder, hostile, problems):
     top = trio(folder, hostile); (folder/'labels').mkdir()
     for n in 'abc': (folder/f'labels/{n}.txt').write_text('5 6 14 6 14 10 5 10 ship 0\n')
     return [r.id for r in read_dota(folder/'labels', top/'in', problems)]
+
+def folders(folder, hostile, problems):
+    from sartext.sources.boxes import read_folders
+    top = trio(folder, hostile, ('ship',)); return [r.id for r in read_folders(top, top, problems)]
 
 def masked(slot):
     def door(folder, hostile, problems):
@@ -184,7 +196,7 @@ def masks_told(records, top, out, problems):
     from sartext.narrate.segmentation import narrate_mask
     return [r.id for r in records if len(narrate_mask(r, top, problems=problems).captions) > 1]
 
-FOLDERS = {'sources.boxes COCO': coco, 'sources.boxes VOC': voc, 'sources.boxes YOLO': yolo, 'sources.boxes DOTA': dota,
+FOLDERS = {'sources.boxes COCO': coco, 'sources.boxes VOC': voc, 'sources.boxes YOLO': yolo, 'sources.boxes DOTA': dota, 'sources.boxes folders': folders,
     'sources.masks image': masked('image'), 'sources.masks mask': masked('mask'), 'sources.masks pair, SAR': paired('image'),
     'sources.masks pair, optical': paired('optical'), 'build image': built('image'), 'build mask': built('mask'), 'build optical': built('optical'),
     'tiles': stage('image', tiled), 'tiles mask': stage('mask', tiled), 'ladder': stage('image', laddered), 'ladder mask': stage('mask', laddered),
@@ -236,6 +248,10 @@ def opensarship(path, problems):
     (path.parent/'Patch_Uint8').mkdir(); Image.fromarray(noise()).save(path.parent/'Patch_Uint8/Cargo_x30_y20_vv.png')
     return list(read_opensarship(path, path.parent, problems))
 
+def chips(path, problems):
+    from sartext.sources.boxes import read_folders
+    (path.parent/'ship').mkdir(); Image.fromarray(noise()).save(path.parent/'ship/a.png'); return list(read_folders(path.parent, path.parent, problems))
+
 def calibration(path, problems):
     from sartext.imagery.calibration import read_calibration
     return read_calibration(path)
@@ -249,6 +265,14 @@ def lines(path, problems): return list(read_records(path, problems))
 def ratings(path, problems):
     from sartext.narrate.auditing import read_ratings
     return read_ratings(path)
+
+def class_tables(path, problems):
+    from sartext.sources.masks import class_table
+    table = class_table(path); return [*table.values, *table.colours]
+
+def predicted(path, problems):
+    from sartext.evaluate.answering import read_predictions
+    return read_predictions(path, problems)
 
 def rs5m(path, problems):
     from sartext.narrate.auditing import read_rs5m
@@ -287,7 +311,7 @@ SHIP = ('<ShipList><ship><SARShipInformation>' + ''.join(f'<{p}_{k}>{v}</{p}_{k}
         ('LowerRight', 63, 47), ('Center', 30, 20)) for k, v in (('x', x), ('y', y))) + '</SARShipInformation></ship></ShipList>').encode()
 MANIFEST = (b'<XFDU><platform><familyName>SENTINEL-1</familyName></platform><instrumentMode><mode>IW</mode></instrumentMode>'
             b'<standAloneProductInformation><productType>GRD</productType></standAloneProductInformation></XFDU>')
-RATED = 'item,rater,record,image,caption,route,source,kind,relevance,hallucination,fluency,errors,note,time'
+RATED = 'item,rater,relevance,hallucination,fluency,errors,note,record,image,route,source,kind,caption'
 SOUND = {   # door → name of the file, its sound content, how it is read
     'captions CSV': ('said.csv', b'image,caption\na.png,one ship\nb.png,two ships\n', captions),
     'captions JSON': ('said.json', json.dumps([dict(image=f'{n}.png', caption='one ship') for n in 'ab']).encode(), captions),
@@ -296,8 +320,11 @@ SOUND = {   # door → name of the file, its sound content, how it is read
     'COCO': ('boxes.json', json.dumps(dict(images=[dict(id=1, file_name='a.png')], annotations=[eval(BOX)], categories=[dict(id=1, name='ship')])).encode(), boxes),
     'VOC': ('a.xml', b'<annotation><filename>a.png</filename><object><name>ship</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>14</xmax><ymax>10</ymax></bndbox></object></annotation>', boxes),
     'YOLO': ('a.txt', b'0 0.50 0.50 0.10 0.10\n0 0.20 0.20 0.10 0.10\n', boxes), 'DOTA': ('a.txt', b'5 6 14 6 14 10 5 10 ship 0\n15 16 24 16 24 20 15 20 ship 0\n', boxes),
+    'folders CSV': ('meta.csv', b'id,length,width\na,120,20\nb,90,12\n', chips),
     'OpenSARShip': ('Ship.xml', SHIP, opensarship), 'calibration': ('calibration-a.xml', vectors(), calibration), 'SAFE': ('manifest.safe', MANIFEST, safe),
     'records': ('r.jsonl', LINE + LINE.replace(b'"a', b'"b'), lines), 'auditing RS5M': ('rs5m.csv', b'image_path,description,relevance_detail,hallucination,fluency\na.jpg,a pier,4,5,5\n', rs5m),
+    'classes CSV': ('classes.csv', b'1,water\n2,forest\n', class_tables), 'predictions CSV': ('VQA_result.csv', b'image,question,predicted\na.png,How many?,3\nb.png,Is there a ship?,yes\n', predicted),
+    'ratings CSV': ('ratings.csv', (RATED + '\ni1,anna,4,5,5,,,a,a.png,a2c,,concise,One ship.\ni2,anna,4,5,5,,,b,b.png,a2c,,concise,Two ships at the quay.\n').encode(), ratings),
     'shards CSV': ('train.csv', b'filepath\ttitle\nimages/a.png\tOne ship.\n', pairs_listed), 'shards tar': ('x.tar', shards('tar'), shard),
     'shards Parquet': ('x.parquet', shards('parquet'), shard), 'rewrite JSON lines': ('in.jsonl', b'{"caption":"a red ship"}\n{"caption":"two green trees"}\n', rewritten),
     'rewrite text': ('in.txt', 'a red ship at the quay\nan été scene\n'.encode(), rewritten), 'check captions': ('said.csv', b'id,caption\na,one ship\n', checked)}
@@ -326,11 +353,11 @@ def test_the_sound_text_is_read(door, tmp_path):
 # by the command, which then has nothing to do. A long or odd word is a word. XML may be UTF-16. Zeros after the end of a tar are no loss.
 CUT = {'cut at 10%', 'cut at 50%', 'cut at 99%'}
 READ = {'rewrite text': {*CUT, 'NUL', 'empty', 'wrong delimiter'}, 'captions CSV': {*CUT, 'NUL', 'empty'},
-    'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
+    'folders CSV': {'cut at 99%', 'NUL'}, 'captions JSON': {'10 MB in one field'}, 'captions JSON lines': {'cut at 50%', 'empty', '10 MB in one field'}, 'classes YAML': {'10 MB in one field'},
     'COCO': {'10 MB in one field'}, 'VOC': {'10 MB in one field', 'UTF-16'}, 'YOLO': {'cut at 50%', 'empty'}, 'DOTA': {'cut at 99%', 'empty', '10 MB in one field'},
     'OpenSARShip': {'10 MB in one field'}, 'calibration': {'UTF-16'}, 'SAFE': {'UTF-16'}, 'records': {'cut at 50%', 'empty'}, 'shards tar': {'cut at 99%'},
     'rewrite JSON lines': {'empty'}, 'shards CSV': {'cut at 99%'}, 'auditing RS5M': {'cut at 99%'},
-    'check captions': {*CUT, 'empty'}}
+    'check captions': {*CUT, 'empty'}, 'ratings CSV': {'NUL'}, 'predictions CSV': {*CUT, 'NUL', 'empty'}, 'classes CSV': {'cut at 50%', 'cut at 99%', 'wrong column'}}
 
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('way', SPOILT)
@@ -350,6 +377,80 @@ def test_a_spoilt_text_is_refused(door, way, tmp_path):
     except BadInput as e: told(e, path.name)
     else: assert faults or outcome == 'read'
     assert {p.name for p in tmp_path.iterdir()} == {door} and not list(tmp_path.rglob('.*.part'))
+
+# --- names that lead out: in every file that names images, the sound ones come through and nothing outside is touched
+
+OUT = ('../outside.png', '../../outside.png', 'in/../../outside.png', '/etc/passwd.png', '..\\outside.png', 'C:\\outside.png', '\\\\host\\outside.png', 'link/outside.png', 'a\0.png')
+
+def named_coco(top, name, problems):
+    from sartext.sources.boxes import read_coco
+    (top.parent/'boxes.json').write_text(json.dumps(dict(images=[dict(id=i, file_name=n) for i, n in enumerate(('a.png', name, 'c.png'))],
+        annotations=[dict(id=i, image_id=i, category_id=1, bbox=[5, 6, 9, 4]) for i in range(3)], categories=[dict(id=1, name='ship')])))
+    return [r.id for r in read_coco(top.parent/'boxes.json', top, problems)]
+
+def named_voc(top, name, problems):
+    from sartext.sources.boxes import read_voc
+    (top.parent/'voc').mkdir()
+    for k, n in enumerate(('a.png', name.replace('\0', '&#9;'), 'c.png')):
+        (top.parent/f'voc/{k}.xml').write_text(f'<annotation><filename>{n}</filename></annotation>')
+    return [r.id for r in read_voc(top.parent/'voc', top, problems)]
+
+def named_records(top, name, problems):
+    (top.parent/'r.jsonl').write_text(''.join(json.dumps(dict(id=i, image=n, width=W, height=H)) + '\n' for i, n in zip('abc', ('a.png', name, 'c.png'))))
+    from sartext.imagery.tiles import write_tiles
+    return sorted({r.scene for r in write_tiles(read_records(top.parent/'r.jsonl', problems), top, top.parent/'out', 32, problems=problems)})
+
+def named_built(top, name, problems):
+    from sartext.dataset.build import build
+    (top.parent/'r.jsonl').write_text(''.join(json.dumps(dict(id=i, image=f'{i}.png', width=W, height=H, captions=[dict(text='A ship.')], partners=dict(optical=n))) + '\n'
+                                              for i, n in zip('abc', ('a.png', name, 'c.png'))))
+    build(top.parent/'r.jsonl', top.parent/'out', images=top, problems=problems)
+    return sorted(r.id for r in read_records(top.parent/'out/records.jsonl') if r.partners)
+
+NAMING = {'COCO file_name': named_coco, 'VOC filename': named_voc, 'records image': named_records, 'build optical': named_built}
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('door, name', [(d, n) for d in NAMING for n in OUT if d != 'build optical' or n in OUT[:1] + OUT[-2:-1]])
+def test_a_name_that_leads_out_is_refused(door, name, tmp_path):
+    def world(folder):
+        (folder/'deep/in').mkdir(parents=True); Image.fromarray(noise(9)).save(folder/'outside.png'); shutil.copy(folder/'outside.png', folder/'deep/outside.png'); (folder/'deep/in/link').symlink_to(folder)
+        for i, n in enumerate('abc'): Image.fromarray(noise(i)).save(folder/f'deep/in/{n}.png')
+        return folder/'deep/in'
+    with bounded(), pytest.raises(BadInput) as e: NAMING[door](world(tmp_path/'stop'), name, Problems('stop'))
+    assert e.value.problem.remedy and '\n' not in str(e.value); print(f'{door} × {name!r}: {e.value}'.replace(str(tmp_path), '…'))
+    before = {p: (tmp_path/'stop'/p).read_bytes() for p in ('outside.png', 'deep/outside.png')}; faults = Problems('skip')
+    with bounded(): good = NAMING[door](world(tmp_path/'skip'), name, faults)
+    assert good == ['a', 'c'] and faults, (good, faults)
+    for side in ('stop', 'skip'):
+        assert {p: (tmp_path/side/p).read_bytes() for p in before} == before and {p.name for p in (tmp_path/side).iterdir()} == {'outside.png', 'deep'}
+        assert sorted(p.name for p in (tmp_path/side/'deep/in').iterdir()) == ['a.png', 'b.png', 'c.png', 'link']
+
+# --- nothing done is lost: what an earlier run wrote is there, byte for byte, after a run that was refused
+
+@pytest.mark.parametrize('args, spoil_it', [
+    (['narrate', '--images', 'in', '--annotations', 'boxes.json', '--out', 'o.jsonl'], lambda w: (w/'in/b.png').write_bytes(b'no image')),
+    (['narrate', '--images', 'in', '--annotations', '.', '--format', 'voc', '--out', 'o.jsonl'], lambda w: (w/'b.xml').write_bytes(LAUGHS + b'<annotation>&j;</annotation>')),
+    (['rewrite', 'said.csv', '--out', 'o.csv'], lambda w: (w/'said.csv').write_bytes('image,caption\n'.encode('utf-16'))),
+    (['check', 'r.jsonl', '--out', 'o.jsonl'], lambda w: (w/'r.jsonl').write_bytes((w/'r.jsonl').read_bytes()[:-20])),
+    (['build', '--records', 'r.jsonl', '--images', 'in', '--out', 'o'], lambda w: png(w/'in/b.png', 100_000))],
+    ids=lambda a: ' '.join(a[:1] + a[-3:-2]) if isinstance(a, list) else '')
+def test_what_an_earlier_run_wrote_outlives_a_refused_one(args, spoil_it, tmp_path):
+    (tmp_path/'in').mkdir()
+    for i, n in enumerate('abc'):
+        Image.fromarray(noise(i)).save(tmp_path/f'in/{n}.png')
+        (tmp_path/f'{n}.xml').write_text(f'<annotation><filename>{n}.png</filename><object><name>ship</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>14</xmax><ymax>10</ymax></bndbox></object></annotation>')
+    (tmp_path/'boxes.json').write_text(json.dumps(dict(images=[dict(id=i, file_name=f'{n}.png') for i, n in enumerate('abc')],
+        annotations=[dict(id=i, image_id=i, category_id=1, bbox=[5, 6, 9, 4]) for i in range(3)], categories=[dict(id=1, name='ship')])))
+    if '--format' in args: (tmp_path/'boxes.json').unlink()
+    (tmp_path/'said.csv').write_text('image,caption\na.png,A white ship.\nb.png,A red roof.\n')
+    write_records([Record(n, f'{n}.png', W, H, boxes=(Box('ship', 5, 6, 9, 4),), labelled_classes=('ship',), captions=(Caption('One ship.'),)) for n in 'abc'], tmp_path/'r.jsonl')
+    def made(): return {p: v for p, v in contents(tmp_path).items() if p.startswith('o') and not p.startswith('o/.work/')}
+    first = sartext(*args, cwd=tmp_path); assert first.returncode == 0, first.stdout + first.stderr
+    inputs = {p: v for p, v in contents(tmp_path).items() if not p.startswith('o')}; whole = made(); spoil_it(tmp_path); again = sartext(*args, cwd=tmp_path)
+    assert again.returncode == 1 and len(again.stderr.strip().splitlines()) == 1 and 'Traceback' not in again.stderr, again.stdout + again.stderr
+    assert whole and made() == {p: v for p, v in whole.items() if p != 'o/manifest.json'}       # without it a set counts as unfinished
+    for p, v in inputs.items(): (tmp_path/p).write_bytes(v)
+    assert sartext(*args, cwd=tmp_path).returncode == 0 and made() == whole
 
 # --- the command: exit code 1, one sentence, nothing written
 

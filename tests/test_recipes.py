@@ -40,6 +40,18 @@ def test_the_reader_of_a_part_is_that_of_the_catalogue(name):
         boxes = f"sources.boxes.read_{p.reader.get('format', 'coco')}"
         assert known[p.dataset].reader == {'boxes': boxes, 'masks': 'sources.masks.read_masks', 'pairs': 'sources.masks.read_pairs'}[p.reader['kind']]
 
+def test_osdataset_is_read_as_it_is_published(tmp_path):
+    "train, val and test below 256, SAR and optical image side by side: sar1.png and opt1.png; sar1 is not sar12's, nor that of another folder"
+    part, = [p for p in read_recipe('sar-text').parts if p.dataset == 'OSdataset']; home = tmp_path/'root/OSdataset'
+    for folder, n in (('train', 1), ('train', 12), ('test', 1)):
+        (home/'256'/folder).mkdir(parents=True, exist_ok=True)
+        for kind in ('sar', 'opt'): Image.new('L', (16, 16)).save(home/f'256/{folder}/{kind}{n}.png')
+    (home/'512/train').mkdir(parents=True); Image.new('L', (32, 32)).save(home/'512/train/sar1.png')       # the larger edition is another folder
+    (home/'captions.csv').write_text('image,caption\ntrain/opt12.png,A port.\n'); (tmp_path/'work').mkdir(); faults = Problems('skip')
+    got = {r.image.split('256/')[1]: r for r in read_part(part, tmp_path/'root', tmp_path/'work', faults)}
+    assert {k: r.partners['optical'].split('256/')[1] for k, r in got.items()} == {'train/sar1.png': 'train/opt1.png', 'train/sar12.png': 'train/opt12.png', 'test/sar1.png': 'test/opt1.png'}
+    assert not faults and {k: r.optical_caption for k, r in got.items()} == {'train/sar1.png': '', 'train/sar12.png': 'A port.', 'test/sar1.png': ''}
+
 def test_sen12_is_read_as_it_is_published(tmp_path):
     "s1_N and s2_N below each season, names that differ in the middle: every pair, nobody else's partner, its own caption"
     part, = [p for p in read_recipe('sar-text').parts if p.dataset == 'SEN1-2']; home = tmp_path/'root/SEN1-2'; said = {}
@@ -73,9 +85,9 @@ def test_a_bad_recipe_is_refused_in_one_sentence(old, new, said):
 
 AWAY = [('id = "dfc2023"', f'id = "{id}"', 'id is') for id in ('../../../escaped', '/proc/x', 'a/b', 'a b', '..', '', 'a\\\\b', 'é')]
 AWAY += [('id = "dfc2023"', f'id = "dfc2023"\nfolder = "{f}"', 'folder') for f in ('../x', '/etc', 'a/../../x', '..\\\\x', 'C:x', 'a\\u0000')]
-AWAY += [('masks = "masks"', f'{k} = "../masks"', f'reader: {k}') for k in ('masks', 'before', 'optical', 'captions', 'annotations', 'classes', 'names')]
-AWAY += [('dataset = "DFC2023"', 'dataset = "../DFC2023"\nget = "draw it"', 'dataset'), ('images = "SAR"', 'images = "/etc"', 'reader: images'),
-         ('images = "SAR"', 'images = 3', 'reader: images'), ('classes = { 0 = "background", 1 = "building" }', 'classes = "/etc/passwd"', 'reader: classes')]
+AWAY += [('masks = "track1/train/masks"', f'{k} = "../masks"', f'reader: {k}') for k in ('masks', 'before', 'optical', 'captions', 'annotations', 'classes', 'names')]
+AWAY += [('dataset = "DFC2023"', 'dataset = "../DFC2023"\nget = "draw it"', 'dataset'), ('images = "train/AOI_11_Rotterdam/SAR-Intensity"', 'images = "/etc"', 'reader: images'),
+         ('images = "train/AOI_11_Rotterdam/SAR-Intensity"', 'images = 3', 'reader: images'), ('classes = { 0 = "background", 1 = "building" }', 'classes = "/etc/passwd"', 'reader: classes')]
 
 @pytest.mark.parametrize('old, new, said', AWAY)
 def test_no_word_of_a_recipe_leads_out_of_its_folders(old, new, said, tmp_path):

@@ -92,8 +92,9 @@ def common_root(*folders: str | Path) -> Path:
     return Path(os.path.commonpath([Path(f).resolve() for f in folders if f]))
 
 def _word(word: str) -> str:
-    "Pattern of a word between anything that is no letter and no digit: of `_s1_` also the start of `s1_1`"
-    return rf'(?<![^\W_]){re.escape(word.strip("_-"))}(?![^\W_])'
+    "Pattern of a word: `_s1_` also in `s1_1`, but not in `s12`; a number may follow one that ends in a letter: `sar7`"
+    word = word.strip('_-')
+    return rf'(?<![^\W_]){re.escape(word)}(?![^\W_{"" if word[-1:].isdigit() else "0-9"}])'
 
 def _by_stem(folder, ending: str, problems, word: str = '', instead: str = '') -> dict[str, Path]:
     "Stem without `ending`, below the folder, with `instead` for `word` → file; of two of one stem the first"
