@@ -420,6 +420,28 @@ def test_mstar_by_a_table_of_classes(data, tmp_path):
     assert {b.category for r in found for b in r.boxes} <= set('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split())
     assert sum(len(r.boxes) for r in found) == 151
 
+def test_outlines_become_masks_as_pycocotools_fills_them(tmp_path):
+    "DFC2023: rgb and sar side by side, COCO outlines as polygons of several parts and as run-length code; the share that is told is that of the annotation"
+    from pycocotools import mask as coco
+    from sartext.imagery.read import read_mask
+    from sartext.narrate.segmentation import narrate_masks
+    from sartext.sources.masks import draw_masks, read_masks
+    sar = tmp_path/'track1/train/sar'; sar.mkdir(parents=True)
+    for n in (1, 2): Image.fromarray(np.random.default_rng(n).integers(1, 255, (64, 64), 'uint8')).save(sar/f'P_000{n}.tif')
+    field = np.zeros((64, 64), 'uint8', order='F'); field[30:50, 5:25] = 1; code = coco.encode(field); code['counts'] = code['counts'].decode()
+    parts = [[4, 4, 24, 4, 24, 14, 4, 14], [40, 40, 60, 40, 60, 60]]
+    (tmp_path/'track1/roof.json').write_text(json.dumps(dict(images=[dict(id=n, file_name=f'P_000{n}.tif', width=64, height=64) for n in (1, 2)], categories=[dict(id=1, name='flat_roof'), dict(id=2, name='dome')],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[4, 4, 56, 56], segmentation=parts), dict(id=2, image_id=1, category_id=2, bbox=[5, 30, 20, 20], segmentation=code)])))
+    names = dict(flat_roof='building', dome='building'); out = tmp_path/'track1/train/masks'
+    town, bare = draw_masks(read_coco(tmp_path/'track1/roof.json', sar, names=names), sar, out); drawn = read_mask(tmp_path/'track1/train'/town.mask)
+    theirs = coco.decode(coco.merge(coco.frPyObjects(parts, 64, 64))) | field
+    assert set(np.unique(drawn)) == {0, 1} and abs(int((drawn == 1).sum()) - int(theirs.sum())) <= 20 and (drawn[30:50, 5:25] == 1).all()      # half a row along the slant
+    assert (town.image, town.mask, town.mask_classes) == ('sar/P_0001.tif', 'masks/P_0001.png', {'1': 'building'}) and not read_mask(tmp_path/'track1/train'/bare.mask).any()
+    (tmp_path/'classes.csv').write_text('0,background\n1,building\n'); again = list(read_masks(sar, out, tmp_path/'classes.csv'))
+    assert [(r.mask, r.mask_classes) for r in again] == [(r.mask, r.mask_classes) for r in (town, bare)] and any('building' in c.text for c in list(narrate_masks(again, tmp_path/'track1/train'))[0].captions)
+    wrong = replace(next(read_coco(tmp_path/'track1/roof.json', sar, names=names)), width=32, height=32); faults = Problems('skip')
+    assert not list(draw_masks([wrong], sar, out, faults)) and 'drawn on 64×64' in str(faults[0])
+
 # ── one folder a class ───────────────────────────────────────────────────────────────────────────────────────────────────
 VEHICLES = dict(zip('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split(), (299, 233, 298, 256, 233, 299, 299, 232, 299, 299)))   # 17 degrees
 

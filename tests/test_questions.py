@@ -358,3 +358,9 @@ def test_yes_that_is_always_true_is_named():
     counts = Counter({('object positioning', 'Is there [ship]?', 'yes', 0): 30, ('object positioning', 'Where is the [ship]?', 'top', 0): 50,
                       ('reasoning', 'Are all [ship]?', 'yes', 0): 30, ('reasoning', 'Are all [ship]?', 'no', 0): 20})
     assert one_sided(counts) == ["object positioning: 30 of 30 yes/no answers are 'yes'"]
+
+def test_a_box_that_is_the_whole_chip_tells_no_shape():
+    "A chip in a class folder has no box of its target: 128 by 128 is the shape of the chip, not of the tank"
+    tank = Record('a', 'a.png', 128, 128, boxes=(Box('T72', 0, 0, 128, 128),), labelled_classes=('T72', '2S1')); tight = replace(tank, boxes=(Box('T72', 44, 54, 40, 20),))
+    asked = [{part_of(q) for n in range(20) for q in ask(replace(r, id=str(n)), applications=('others',), per_application=9).questions} for r in (tank, tight)]
+    assert 'shape' not in asked[0] and 'shape' in asked[1]

@@ -671,8 +671,6 @@ def _by_counts(names: tuple[str, ...], answer: str, *counts: tuple[str, int]) ->
     "An answer that rests on a few counts"
     return Found((names, None, answer, tuple([_count(*c) for c in counts])))
 
-
-
 # %% ../../nbs/17_questions.ipynb #55a5cb3b
 def _two_sided(s) -> bool:
     "Whether 'Is there …?' has both answers in this set: not if it labels one class and shows it in every picture"
@@ -759,8 +757,6 @@ def _without(touched: frozenset[str]) -> list[str]: return [c for c in CELLS if 
 def _free(boxes: list[Box], record: Record) -> list[str]:
     "The cells that no box reaches into"
     return _without(_touched(boxes, record))
-
-
 
 # %% ../../nbs/17_questions.ipynb #7c77a43d
 def _majority(items: list):
@@ -904,6 +900,7 @@ def _extent(box: Box) -> str | None:
     return 'wide' if ratio > 1.65 else 'tall' if ratio < .6 else 'square' if .8 <= ratio <= 1.25 else None
 
 def _shape_of(s, name, b, slots, *_):
+    if (b.w, b.h) == (s.record.width, s.record.height): return None         # of a chip in a class folder: its own shape
     if not (answer := _extent(b)): return None
     said, where = extent(b.w, b.h), s.where(b)
     same = sum([extent(o.w, o.h) == said for o in s.by[name] if s.where(o) == where])
@@ -1238,8 +1235,6 @@ def _pool(application: str, has: frozenset[str], gone: int = 0) -> tuple[tuple, 
     "Forms a picture can have an answer to, each as often as its weight, and names; without those in `gone`"
     return tuple((f, _FORM[f]) for f, weight in _FUNCTIONS[application].items()
                  if _NEEDS.get(f, '') in has and not gone & _BIT[f] for _ in range(weight))
-
-
 
 # %% ../../nbs/17_questions.ipynb #004e891f
 _ASKED: dict[tuple, Question] = {}
