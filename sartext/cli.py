@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Loss',
            'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles', 'Classes',
-           'Said', 'Endings', 'app', 'evaluate', 'COLLECT', 'Missing', 'main', 'simulate', 'narrate', 'rewrite',
-           'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe',
-           'train', 'retrieval', 'caption', 'answer', 'answers', 'answers_curve', 'captions', 'scores_page',
-           'setup_spice', 'reproduce', 'experiments']
+           'Said', 'Endings', 'Swap', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given', 'Prefix', 'app',
+           'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown', 'Colours',
+           'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
+           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer',
+           'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from . import __version__
-from .records import BadInput, Problem, Problems, atomic, note_images, progress, write_records
+from .records import BadInput, Problem, Problems, Record, atomic, note_images, progress, write_records
 from .reproduce import PROFILES, StepFailed
 
 # %% ../nbs/62_cli.ipynb #61b73e4d
@@ -37,7 +38,7 @@ Form = Enum('Form', {f: f for f in ('sarlang', 'sar-text', 'coco', 'karpathy', '
 Modality = Enum('Modality', {'sar': 'sar', 'optical': 'optical'}, type=str)
 Split = Enum('Split', {'train': 'train', 'val': 'val', 'test': 'test'}, type=str)
 Loss = Enum('Loss', {f: f for f in ('clip', 'siglip', 'same-facts')}, type=str)
-Learns = Enum('Learns', {f: f for f in ('projections', 'image', 'text', 'all')}, type=str)
+Learns = Enum('Learns', {f: f for f in ('projections', 'image', 'text', 'all', 'projector', 'lora')}, type=str)
 Plans = Enum('Plans', {'all': 'all', 'seen': 'seen', 'held_out': 'held-out'}, type=str)
 World = Enum('World', {'training': 'training', 'shifted': 'shifted'}, type=str)
 Size = Enum('Size', {name: name for name in PROFILES}, type=str)
@@ -48,10 +49,17 @@ Workers = Annotated[int, typer.Option(help='Processes; the result is the same fo
 Crew = Annotated[int | None, typer.Option(help='Processes; the result is the same for any number. '
                                                'Default: one for each core, at most 8.', min=1)]
 
+# %% ../nbs/62_cli.ipynb #57308396
 def _endings(text) -> tuple[str, ...]:
     "Two endings with a comma between"
     if len(ends := tuple(text.split(',')) if isinstance(text, str) else text) == 2: return ends
     raise typer.BadParameter(f'{text!r} is not two endings with a comma between, like _S1Hand,_LabelHand')
+
+def _swap(text) -> tuple[str, ...]:
+    "Two words with a comma between"
+    words = tuple(w.strip() for w in text.split(',')) if isinstance(text, str) else text
+    if words == ('', '') or len(words) == 2 and all(re.search(r'[^\W_]', w) for w in words): return words
+    raise typer.BadParameter(f'{text!r} is not two words with a comma between, like s1,s2')
 
 Names = Annotated[Path | None, typer.Option(
     help='What the classes of the boxes mean: lines 0,2S1 or Ships,vessel; names, one a line from 0 on; YAML; JSON.')]
@@ -62,6 +70,15 @@ Said = Annotated[Path | None, typer.Option(
     help='What was said of them: CSV, TSV, JSON lines or JSON with image and caption.')]
 Endings = Annotated[str, typer.Option(parser=_endings, metavar='A,B', help='How the names of images and of masks '
                                       'or partners end, where they differ: _S1Hand,_LabelHand.')]
+Swap = Annotated[str, typer.Option(parser=_swap, metavar='A,B', help='The word that tells the paths of images and '
+                                   'partners apart, where they differ (pairing): s1,s2.')]
+Server = Annotated[str | None, typer.Option('--llm', help='OpenAI-compatible server that rephrases optical captions.')]
+ItsModel = Annotated[str | None, typer.Option('--model', help='Its model.')]
+Source = Annotated[str, typer.Option(help='Data set the images come from, for records whose reader names none.')]
+Licence = Annotated[str, typer.Option(help='Licence of the images (SPDX, such as CC-BY-4.0), where none is stated.')]
+Scene = Annotated[str, typer.Option(help='Scene they are cut from, where none is named: all of it stays in one split.')]
+Given = Annotated[Split | None, typer.Option(help='Part of a published split they are, where none is stated.')]
+Prefix = Annotated[str, typer.Option(help='Put before every id, so that sets with equal file names can be one.')]
 
 app = typer.Typer(help='SAR images and boxes to captions, data sets and vision-language models.', rich_markup_mode=None,
                   no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -79,7 +96,8 @@ def _of(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
 
 def _in_options(text: str) -> str:
     "`text`, written for Python, with the options of the command: on_error='skip' → --on-error skip"
-    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings|questions)="
+    option = (r"\b(on_error|on_leak|on_overlap|engine|images|pictures|format|slack|names|angles|endings|swap|band|"
+              r"composite|questions)="
               r"(?:'([^' ]+)'|(…|\(\)|[\w.]+))")
     text = re.sub(option, lambda m: f"--{m[1].replace('_', '-')} {m[2] or m[3]}", text)
     return text.replace('force=True', '--force').replace('--pictures ()', '--pictures none')
@@ -179,7 +197,7 @@ def _route(route: Route | None, annotations, masks, classes, optical, captions) 
 
 _ONLY = {'--measure': ('a2c',), '--llm': ('pairing',), '--style': ('a2c', 'sa2c'), '--per-image': ('a2c', 'sa2c'),
          '--plans': ('a2c', 'sa2c'), '--names': ('a2c', 'pairing'), '--format': ('a2c', 'pairing'),
-         '--angles': ('a2c', 'pairing'), '--endings': ('sa2c', 'pairing')}
+         '--angles': ('a2c', 'pairing'), '--endings': ('sa2c', 'pairing'), '--swap': ('pairing',)}
 
 def _fits(route: str, **given) -> None:
     "Refuse options that `route` would ignore"
@@ -188,11 +206,12 @@ def _fits(route: str, **given) -> None:
         if value and route not in _ONLY[option]:
             raise typer.BadParameter(f"{option} is for {' and '.join(_ONLY[option])}, not for {route}")
 
-def _model(url: str | None, model: str | None, seed: int, cache: Path):
-    "A language model behind a server, None without one"
+def _model(url: str | None, model: str | None, seed: int, out: Path, workers: int = 1):
+    "A language model behind a server, its replies kept beside `out`; None without one"
     if bool(url) != bool(model): raise typer.BadParameter('--llm and --model come together')
+    if url and workers > 1: raise typer.BadParameter('--llm asks its server from one process; leave --workers away')
     from sartext.narrate.rewriting import chat_llm
-    return chat_llm(url, model, seed, cache=cache) if url else None
+    return chat_llm(url, model, seed, cache=out.parent/'replies') if url else None
 
 # %% ../nbs/62_cli.ipynb #9e2a595e
 def _index_dir(out: Path) -> Path: return out.parent/f'{out.stem}_masks'
@@ -227,7 +246,7 @@ def _records(route: str, images: Path, given: dict, out: Path, problems: Problem
         return read_masks(images, given['masks'], given['classes'], problems, given['endings'], index, root=root), root
     root = common_root(images, given['optical'])
     pairs = read_pairs(images, given['optical'], given['optical_captions'], problems, given['endings'], root,
-                       seed=given['seed'])
+                       seed=given['seed'], swap=given['swap'])
     pairs = _captioned(pairs, given['optical_captions'], problems)
     return (_annotated(pairs, root, boxes, images, problems) if boxes else pairs), root
 
@@ -252,6 +271,48 @@ def _told(route: str, records, root: Path, measure: bool, questions: bool, llm, 
         done = narrate_pairs(records, None, seed, llm, read_facts, root, tally=tally, problems=problems)
     yield from ask_all(done, seed=seed) if questions else done
 
+# %% ../nbs/62_cli.ipynb #67c602f9
+def _labelled(records, prefix: str = '', **about):
+    "`records` with a prefix to their ids, and `about` (source, licence, scene, split) where their reader left it open"
+    for r in records:
+        yield replace(r, id=prefix + r.id, **{k: v for k, v in about.items() if v and not getattr(r, k)})
+
+def _items(records, found: Problems):
+    "Records, and in their places the faults and notes of reading that go to `found`; last what ended it, if anything"
+    at = [0, 0]
+    def met():
+        yield from found[at[0]:]; yield from found.notes[at[1]:]
+        at[:] = len(found), len(found.notes)
+    try:
+        for r in records: yield from met(); yield r
+        yield from met()
+    except BadInput as e: yield from met(); yield e
+
+def _tell_run(job: tuple) -> list:
+    "The items of a run with its records narrated"
+    items, how = job; out = []
+    for item in items:
+        if not isinstance(item, Record): out.append(item); continue
+        met = Problems(how['on_error'])
+        try: done = list(_told(records=[item], problems=met, **{k: v for k, v in how.items() if k != 'on_error'}))
+        except BadInput as e: done = [e]
+        out += [*met, *met.notes, *done]
+        if isinstance(out[-1], BadInput): break
+    return out
+
+RUN = 16        # records a job
+
+def _narrated(items, how: dict, problems: Problems, workers: int = 1):
+    "The records among `items` narrated by so many processes; faults and notes go to `problems` as they come"
+    from sartext.dataset.splits import crew, in_runs
+    with crew(workers) as by:
+        for item in (i for run in by(_tell_run, ((run, how) for run in in_runs(items, RUN))) for i in run):
+            if isinstance(item, BadInput): raise item
+            elif isinstance(item, Problem): problems.add(*vars(item).values())
+            elif isinstance(item, str): problems.note(item)
+            else: yield item
+
+# %% ../nbs/62_cli.ipynb #8fb1999f
 def _balanced(records, problems: Problems):
     "`records` as they come; after the last a note on every application that one answer nearly always settles"
     from sartext.narrate.questions import one_sided, tally
@@ -287,16 +348,15 @@ def narrate(
     out: Annotated[Path, typer.Option(help='JSONL file for the records; colour masks are converted into OUT_masks.')],
     annotations: Annotated[Path | None, typer.Option(help='Boxes: a file or a folder.')] = None,
     format: Annotated[Format | None, typer.Option(help='Form of the boxes; default: by suffix and content.')] = None,
-    names: Names = None,
-    angles: Angles = None,
+    names: Names = None, angles: Angles = None,
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
     classes: Classes = None,
     optical: Annotated[Path | None, typer.Option(help='Folder with optical partners, named like the images.')] = None,
     optical_captions: Said = None,
-    endings: Endings = ('', ''),
+    endings: Endings = ('', ''), swap: Swap = ('', ''),
+    source: Source = '', licence: Licence = '', scene: Scene = '', split: Given = None, prefix: Prefix = '',
     route: Annotated[Route | None, typer.Option(help='How to narrate; default: by what is given.')] = None,
-    seed: Seed = 0,
-    on_error: Faults = OnError.stop,
+    seed: Seed = 0, workers: Workers = 1, on_error: Faults = OnError.stop,
     style: Annotated[str, typer.Option(help='Kinds of caption, by commas: concise, complex.')] = 'concise,complex',
     per_image: Annotated[int, typer.Option(help='Distinct captions of each kind for an image.', min=1)] = 1,
     plans: Annotated[Plans, typer.Option(help='Sentence plans: all, seen in training, held out of it.')] = Plans.all,
@@ -304,22 +364,23 @@ def narrate(
     measure: Annotated[bool, typer.Option('--measure', help='Tell also what the image itself shows (boxes).')] = False,
     questions: Annotated[bool, typer.Option('--questions', help='Ask questions too.')] = False,
     report: Annotated[Path | None, typer.Option(help='HTML page: 24 images with what was said of them.')] = None,
-    llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases (pairing).')] = None,
-    model: Annotated[str | None, typer.Option(help='Its model.')] = None,
+    llm: Server = None, model: ItsModel = None,
 ):
     "Write captions of SAR images from boxes, masks or optical captions.\n\nOne record a line, with facts and rules."
-    given = dict(annotations=annotations, format=format and format.value, names=names, slack=slack, masks=masks,
-                 classes=classes, optical=optical, optical_captions=optical_captions, endings=endings, seed=seed,
-                 angles=angles and angles.value)
     from sartext.narrate.rewriting import Tally
     way, kinds, tally = _route(route, annotations, masks, classes, optical, optical_captions), _kinds(style), Tally()
     _fits(way, measure=measure, llm=llm, names=names, format=format, style=kinds != ('concise', 'complex'),
-          per_image=per_image > 1, plans=plans is not Plans.all, angles=angles, endings=any(endings))
-    problems, server = Problems(on_error.value), _model(llm, model, seed, out.parent/'replies')
-    records, root = _records(way, images, given, out, problems)
-    told = _told(way, records, root, measure, questions, server, tally, problems, seed=seed, kinds=kinds,
-                 per_image=per_image, plans=plans.value)
-    _write(_balanced(told, problems), out, root, problems, str(annotations or masks or optical_captions), report, seed)
+          per_image=per_image > 1, plans=plans is not Plans.all, angles=angles, endings=any(endings), swap=any(swap))
+    given = dict(annotations=annotations, format=format and format.value, names=names, slack=slack, masks=masks,
+                 classes=classes, optical=optical, optical_captions=optical_captions, endings=endings, seed=seed,
+                 angles=angles and angles.value, swap=swap)
+    found, problems, server = *map(Problems, [on_error.value]*2), _model(llm, model, seed, out, workers)
+    records, root = _records(way, images, given, out, found)
+    records = _labelled(records, prefix, source=source, licence=licence, scene=scene, split=split and split.value)
+    how = dict(route=way, root=root, measure=measure, questions=questions, llm=server, tally=tally, seed=seed,
+               kinds=kinds, per_image=per_image, plans=plans.value, on_error=on_error.value)
+    told = _balanced(_narrated(_items(records, found), how, problems, workers), problems)
+    _write(told, out, root, problems, str(annotations or masks or optical_captions), report, seed)
     if server: print(tally)
 
 # %% ../nbs/62_cli.ipynb #f0d2ce23
@@ -333,8 +394,7 @@ def rewrite(
     captions: Annotated[Path, typer.Argument(metavar='IN', help='Text, one caption a line; JSONL, CSV or TSV.')],
     out: Annotated[Path, typer.Option(help='File for the rewritten captions.')],
     log: Annotated[Path | None, typer.Option(help='JSONL file for every edit with its rule.')] = None,
-    llm: Annotated[str | None, typer.Option(help='OpenAI-compatible server that rephrases.')] = None,
-    model: Annotated[str | None, typer.Option(help='Its model.')] = None,
+    llm: Server = None, model: ItsModel = None,
     seed: Seed = 0,
     on_error: Faults = OnError.stop,
 ):
@@ -345,7 +405,7 @@ def rewrite(
         why = 'is one value, its lines are no captions'
         raise BadInput(Problem(str(captions), '', why, 'give text, CSV, TSV or JSON lines'))
     problems, tally = Problems(on_error.value), Tally()
-    count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out.parent/'replies'),
+    count = rewrite_file(captions, out, log, problems, llm=_model(llm, model, seed, out),
                          check=read_facts, tally=tally)
     _note_problems(problems, out)
     print(f"{_of(count['lines'], 'line')}, {count['changed']} changed, {_of(count['edits'], 'edit')}: {out}")
@@ -414,25 +474,59 @@ def _pictures(text: str) -> str | list[str]:
 def _worded(records: Path, problems: Problems) -> None:
     "Note how many records have neither caption nor question; refuse a file of such records only"
     from sartext.records import read_records
-    said = re.compile(rb'"(?:captions|questions)"\s*:\s*\[\s*[^]\s]').search
-    with open(records, 'rb') as f: told = [bool(said(line)) for line in f if b'"image"' in line]
+    said, told, seen = re.compile(rb'"(?:captions|questions)"\s*:\s*\[\s*[^]\s]').search, [], 0
+    with open(records, 'rb') as f:
+        for line in f:
+            if b'"image"' in line: told.append(bool(said(line))); seen += b'"optical_caption"' in line
     n = told.count(False)
     if n and not any(told) and list(read_records(records, Problems(problems.on_error))):     # its faults go first
-        raise BadInput(Problem(str(records), '', f'has no caption and no question in {_of(n, "record")}',
-                               'write them first: sartext narrate, and build from what it wrote'))
+        why, remedy = f'has no caption and no question in {_of(n, "record")}', 'write them first: sartext narrate'
+        if seen:
+            why += f'; what is said of the optical image in {seen:,} of them is none of the SAR image'
+            remedy += (', with --optical and --optical-captions to rewrite it for SAR; or for a set of optical images '
+                       'alone: sartext import CAPTIONS --modality optical')
+        raise BadInput(Problem(str(records), '', why, f'{remedy}; and build from what it wrote'))
     if n: problems.note(f'{n:,} of {len(told):,} records have no text, neither caption nor question; '
                         'they are packed all the same')
+
+# %% ../nbs/62_cli.ipynb #25218c2a
+def _bits(text) -> int | None:
+    "A number of bits, or none"
+    if text in (None, 'none'): return None
+    from sartext.dataset.build import MOST_BITS
+    if re.fullmatch(r'\d+', str(text)) and int(text) <= MOST_BITS: return int(text)
+    raise typer.BadParameter(f'{text!r} is no whole number of bits up to {MOST_BITS}; or give none: exact copies only')
+
+def _shares(text) -> tuple[float, ...]:
+    "Three shares with commas between, which add up to 1"
+    from sartext.dataset.splits import draw_split
+    try:
+        shares = tuple(float(x) for x in text.split(',')) if isinstance(text, str) else text
+        draw_split('', shares)
+    except ValueError:
+        why = 'is not three shares for train, val and test that add up to 1, like 0.7,0.1,0.2'
+        raise typer.BadParameter(f'{text!r} {why}') from None
+    return shares
+
+Band = Enum('Band', {p: p for p in ('HH', 'HV', 'VH', 'VV')}, type=str)
+Composite = Enum('Composite', {c: c for c in ('vv-vh-ratio', 'hh-hv-vv', 'pauli')}, type=str)
+Sources = Annotated[list[Path], typer.Option(help='JSONL file of records, from narrate or simulate --optical-only; '
+                                             'given several times, one set is made of all.')]
+Bits = Annotated[str, typer.Option(parser=_bits, metavar='BITS', help='Bits of 256 up to which perceptual hashes make '
+                                   'two images look-alikes, which share a split; none: exact copies only.')]
+Shares = Annotated[str, typer.Option(parser=_shares, metavar='A,B,C', help='Shares of train, val and test.')]
+Shown = Annotated[Band | None, typer.Option(help='Polarisation shown of rasters with several; default: the first.')]
+Colours = Annotated[Composite | None, typer.Option(help='Or several in colours; pauli from complex data only.')]
 
 # %% ../nbs/62_cli.ipynb #a406591b
 @app.command()
 def build(
-    records: Annotated[Path, typer.Option(help='JSONL file of records, from narrate or simulate --optical-only.')],
+    records: Sources,
     out: Annotated[Path, typer.Option(help='Folder for the data set.')],
     images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
-    seed: Seed = 0,
+    seed: Seed = 0, workers: Crew = None, on_error: Faults = OnError.stop,
+    fractions: Shares = (.8, .1, .1), threshold: Bits = 48, band: Shown = None, composite: Colours = None,
     size: Annotated[int | None, typer.Option(help='Longest side of an image, pixels; default: as is.', min=1)] = None,
-    workers: Crew = None,
-    on_error: Faults = OnError.stop,
     on_leak: Annotated[OnLeak, typer.Option(help='A given split leaks: refuse or move.')] = OnLeak.refuse,
     speckle: Annotated[Speckle | None, typer.Option(help='Filter the speckle of SAR images first.')] = None,
     stratify: Annotated[bool, typer.Option('--stratify', help='Shares within each source and class.')] = False,
@@ -447,19 +541,23 @@ def build(
 ):
     "Split without leaks and write the data set.\n\nImages, WebDataset, Parquet, CSV, a card with figures."
     from sartext.dataset.build import Filters, build as build_dataset
-    if not records.is_file():
-        raise BadInput(Problem(str(records), '', 'there is no such file', 'give what narrate or simulate wrote'))
+    for path in records:
+        if not path.is_file():
+            raise BadInput(Problem(str(path), '', 'there is no such file', 'give what narrate or simulate wrote'))
+    if band and composite: raise typer.BadParameter('give one of them', param_hint='--band, --composite')
     problems, filters = Problems(on_error.value), Filters(duplicates, _range(words), contradictions)
-    _worded(records, problems)
-    manifest = build_dataset(records, out, images=images, seed=seed, size=size, problems=problems, force=force,
+    for path in records: _worded(path, problems)
+    manifest = build_dataset(records if records[1:] else records[0], out, images=images, seed=seed, size=size,
+                             problems=problems, force=force, fractions=fractions, threshold=threshold,
+                             band=band and band.value, composite=composite and composite.value,
                              on_leak=on_leak.value, speckle=speckle and speckle.value, engine=engine.value,
                              pictures=_pictures(pictures), filters=filters, on_overlap=on_overlap.value,
                              stratify=stratify, formats=_formats(formats), workers=workers or _cores())
-    _tell(problems, out/'problems.jsonl')
-    n = manifest['counts']
+    _tell(problems, out/'problems.jsonl'); n = manifest['counts']
     parts = ', '.join(f'{split} {m}' for split, m in n['splits'].items())
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     found += [f'{m} {k} removed' for k, m in n['filtered'].items()]
+    found += [f'{_of(m, k[:-1])} left out (not so of the images packed)' for k, m in n['dropped'].items() if m]
     print(f"{', '.join(found)}: {out}")
 
 # %% ../nbs/62_cli.ipynb #a72dc6ea
@@ -471,7 +569,7 @@ def leaks(
     workers: Workers = 1,
     on_error: Faults = OnError.stop,
 ):
-    "Which copies, turned copies, look-alikes and scenes straddle a given split."
+    "Which copies, turned copies, look-alikes, scenes and overlapping ground straddle a given split."
     from sartext.dataset.splits import fingerprints, leak_table, leakage, shared_texts
     from sartext.records import images_of, read_records
     problems, root = Problems(on_error.value), images_of(records) if images is None else images
@@ -658,7 +756,8 @@ def train(
     loss: Annotated[Loss, typer.Option(
         help='Contrastive loss; same-facts: captions that state the same facts are no wrong answers.')] = Loss.clip,
     trainable: Annotated[Learns | None, typer.Option(
-        help='Towers that learn. Default: image; of a SAR-GPT the projector, then LoRA.')] = None,
+        help='What learns. Default: image; of a SAR-GPT, which has projector, lora and image: first the projector, '
+             'then LoRA.')] = None,
     ema: Annotated[float, typer.Option(
         help='Decay of a moving average kept as the weights, such as 0.999; 0: the last ones.', min=0)] = 0.,
     patience: Annotated[int, typer.Option(
@@ -758,6 +857,26 @@ def caption(
         with atomic(out) as f: f.writelines(f'{line}\n' for line in lines)
         print(f'captions: {out}')
 
+# %% ../nbs/62_cli.ipynb #28833056
+def _asked(items, records: Path, folder: Path, problems: Problems) -> list[tuple]:
+    "(place, item) of each question whose image is there, once; the place counts the questions of the file from 1"
+    from sartext.evaluate.answering import _row_key
+    from sartext.records import inside
+    kept, images = {}, {}
+    for n, i in enumerate(items, 1): kept.setdefault(_row_key(i.image, i.question), (f'question {n} ({i.image})', i))
+    for name in sorted({i.image for _, i in kept.values()}):
+        try:
+            if inside(folder, name).is_file(): images[name] = True
+            else: problems.add(records, f'image {name!r}', f'is not in {folder}', 'give its folder by images=…')
+        except BadInput as e: problems.add(records, f'image {name!r}', e.problem.reason, e.problem.remedy)
+    return [(place, i) for place, i in kept.values() if i.image in images]
+
+def _write_answers(said: list, out: Path) -> None:
+    "A table of items and what was answered"
+    with atomic(out) as f:
+        rows = csv.writer(f, lineterminator='\n'); rows.writerow(('image', 'question', 'predicted', 'truth'))
+        rows.writerows((i.image, i.question, text, i.reference) for i, text in said)
+
 # %% ../nbs/62_cli.ipynb #94235c33
 @app.command()
 def answer(
@@ -770,23 +889,30 @@ def answer(
     on_error: Faults = OnError.stop,
 ):
     "Answer questions about images with a trained SAR-GPT."
-    from sartext.evaluate.answering import _row_key, read_items
-    from sartext.models.gpt import answer as answers_of, start
+    from sartext.evaluate.answering import read_items
+    from sartext.models.gpt import answers as answers_of, start
     from sartext.records import images_of
     from sartext.train import last_checkpoint
     problems, folder = Problems(on_error.value), images or images_of(records)
-    items = read_items(records, problems, split.value if split else '')
-    items = list({_row_key(i.image, i.question): i for i in items}.values())        # each is answered once
-    for name in sorted({i.image for i in items if not (folder/i.image).is_file()}):
-        problems.add(records, f'image {name!r}', f'is not in {folder}', 'give its folder by images=…')
-    items = [i for i in items if (folder/i.image).is_file()]
-    said = answers_of(start(last_checkpoint(model)), (_shown(folder/i.image) for i in items),
-                      [i.question for i in items], batch)
-    with atomic(out) as f:
-        rows = csv.writer(f, lineterminator='\n'); rows.writerow(('image', 'question', 'predicted', 'truth'))
-        rows.writerows((i.image, i.question, t, i.reference) for i, t in zip(items, said))
-    _tell(problems)
-    print(f"{_of(len(items), 'answer')}: {out}")
+    asked = _asked(read_items(records, problems, split.value if split else ''), records, folder, problems)
+    speaker, said = start(last_checkpoint(model)), []
+    part = out.with_name(f'{out.stem}.part{out.suffix}')
+    try:
+        for n, text in answers_of(speaker, [folder/i.image for _, i in asked], [i.question for _, i in asked], batch,
+                                  places=[place for place, _ in asked], look=_shown, problems=problems):
+            said.append((asked[n][1], text))
+    except BadInput as e:
+        if not said: raise
+        _write_answers(said, part); p = e.problem
+        kept = f'the {_of(len(said), "answer")} given before {"is" if len(said) == 1 else "are"} in {part}'
+        raise BadInput(replace(p, remedy=f"{p.remedy}, or pass on_error='skip'; {kept}")) from None
+    if not said: raise BadInput(Problem(str(records), '', 'none of its questions could be answered',
+                                        f'mend what is listed: {problems[0]}' if problems else 'ask something'))
+    if not speaker.card.get('stages'):
+        problems.note(f'{speaker.name} was never trained to answer: what it says here is chance; '
+                      'train it first: sartext train --start packaged-gpt')
+    _write_answers(said, out); part.unlink(missing_ok=True); _note_problems(problems, out)
+    print(f"{_of(len(said), 'answer')}: {out}")
 
 # %% ../nbs/62_cli.ipynb #e2b0910c
 @evaluate.command()

@@ -364,3 +364,31 @@ def test_one_sided_questions_are_told(tmp_path):
         told = "note: one-sided questions: object classification: 24 of 24 answers are 'ship'"
         assert (told in lines) == (kinds == ['ship']), lines
         assert not [line for line in lines if 'object identification' in line and kinds != ['ship']], lines
+
+def test_narrate_by_processes(tmp_path):
+    "Records, faults and what is said are the same whatever the number of processes, with skip and with stop"
+    (tmp_path/'sar').mkdir(); n = 40
+    for i in range(n): draw(tmp_path/'sar'/f'{i}.png', i)
+    images = [dict(id=i, file_name=f'{i}.png', width=96, height=80) for i in range(n)]
+    boxes = [dict(id=i, image_id=i, category_id=1, bbox=[9, 9, 20 if i not in (3, 37) else 0, 8]) for i in range(n)]
+    (tmp_path/'b.json').write_text(json.dumps(dict(images=images, annotations=boxes, categories=[dict(id=1, name='ship')])))
+    (tmp_path/'sar/20.png').write_bytes((tmp_path/'sar/20.png').read_bytes()[:200])
+    run = ['narrate', '--images', 'sar', '--annotations', 'b.json', '--measure', '--questions', '--out', 'r.jsonl']
+    seen = []
+    for workers in (1, 2, 3):
+        r = sartext(*run, '--workers', workers, '--on-error', 'skip', cwd=tmp_path); assert r.returncode == 0, r.stderr
+        seen.append(((tmp_path/'r.jsonl').read_bytes(), (tmp_path/'r.problems.jsonl').read_bytes(), r.stdout, r.stderr))
+        (tmp_path/'r.jsonl').unlink()
+        r = sartext(*run, '--workers', workers, cwd=tmp_path); seen[-1] += (r.returncode, r.stdout, r.stderr)
+        assert r.returncode == 1 and not (tmp_path/'r.jsonl').exists()
+    assert seen[0] == seen[1] == seen[2] and seen[0][0].count(b'\n') == n - 3
+    assert len(seen[0][1].splitlines()) == 3 and 'Traceback' not in seen[0][-1]
+    run = ['narrate', '--images', 'sar', '--optical', 'sar', '--optical-captions', 'b.json', '--out', 'x.jsonl']
+    assert '--workers' in said_by(*run, '--llm', 'http://no', '--model', 'm', '--workers', 2, cwd=tmp_path, code=2)
+
+def test_what_readers_leave_open_is_filled_in(world):
+    run = ['narrate', '--images', 'world/sar', '--masks', 'world/masks', '--classes', 'classes.json', '--out', 'a.jsonl']
+    said_by(*run, '--source', 'Mine', '--licence', 'MIT', '--scene', 'Brest', '--split', 'val', '--prefix', 'mine-', cwd=world)
+    rows = [json.loads(l) for l in (world/'a.jsonl').read_text().splitlines()]
+    assert {(r['source'], r['licence'], r['scene'], r['split'], r['id'][:5]) for r in rows} == {('Mine', 'MIT', 'Brest', 'val', 'mine-')}
+    said_by(*run, '--split', 'dev', cwd=world, code=2)

