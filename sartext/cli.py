@@ -26,7 +26,7 @@ from .reproduce import PROFILES, StepFailed
 
 # %% ../nbs/62_cli.ipynb #61b73e4d
 OnError = Enum('OnError', {'stop': 'stop', 'skip': 'skip'}, type=str)
-Format = Enum('Format', {f: f for f in ('coco', 'voc', 'yolo', 'dota', 'opensarship')}, type=str)
+Format = Enum('Format', {f: f for f in ('coco', 'voc', 'yolo', 'dota', 'opensarship', 'folders')}, type=str)
 Unit = Enum('Unit', {u: u for u in ('radians', 'degrees')}, type=str)
 Route = Enum('Route', {r: r for r in ('a2c', 'sa2c', 'pairing')}, type=str)
 OnLeak = Enum('OnLeak', {'refuse': 'refuse', 'move': 'move'}, type=str)
@@ -347,7 +347,8 @@ def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
     out: Annotated[Path, typer.Option(help='JSONL file for the records; colour masks are converted into OUT_masks.')],
     annotations: Annotated[Path | None, typer.Option(help='Boxes: a file or a folder.')] = None,
-    format: Annotated[Format | None, typer.Option(help='Form of the boxes; default: by suffix and content.')] = None,
+    format: Annotated[Format | None, typer.Option(help='Form of the boxes; default: by suffix and content; '
+                                                      'folders: one class a folder of chips.')] = None,
     names: Names = None, angles: Angles = None,
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
     classes: Classes = None,
@@ -368,6 +369,7 @@ def narrate(
 ):
     "Write captions of SAR images from boxes, masks or optical captions.\n\nOne record a line, with facts and rules."
     from sartext.narrate.rewriting import Tally
+    if format is Format.folders: annotations = annotations or images        # the folders' names are the annotation
     way, kinds, tally = _route(route, annotations, masks, classes, optical, optical_captions), _kinds(style), Tally()
     _fits(way, measure=measure, llm=llm, names=names, format=format, style=kinds != ('concise', 'complex'),
           per_image=per_image > 1, plans=plans is not Plans.all, angles=angles, endings=any(endings), swap=any(swap))

@@ -22,7 +22,7 @@ import sartext
 from ..records import (BadInput, Box, Caption, Problem, Problems, Record, Sar, atomic, from_dict, images_of,
                              inside, is_new, map_outline, parse_record, read_records, seed_for, to_json, write_records)
 from ..imagery.speckle import BLIND, FILTERS
-from ..sources.catalogue import catalogue, overlaps, refuse_overlap
+from ..sources.catalogue import catalogue, overlaps, refuse_overlap, strangers
 from ..sources.masks import common_root
 from ..narrate.facts import box_facts, metadata_facts
 from ..narrate.measuring import is_measured
@@ -936,10 +936,11 @@ def _shards(rows, where, records, keys, out, shard, seed, filters, spread=spread
     return files, tallies, [from_dict(json.loads(line)) for *_, line in best]
 
 # %% ../../nbs/22_build.ipynb #dc0cd5fc
-def _overlap(rows: Iterable[Row], where: dict[str, str], on_overlap: str) -> list[str]:
+def _overlap(rows: Iterable[Row], where: dict[str, str], on_overlap: str, problems: Problems) -> list[str]:
     "What sets in train share with other sets in val and test, one sentence each; raised unless they are kept"
     held = {s: {r.source for r in rows if where[r.id] in s and r.source} for s in (('train',), ('val', 'test'))}
     train, test = held.values()
+    for unknown in strangers(sorted(train), sorted(test)): problems.note(unknown)
     pairs = [pair for a, b, _ in overlaps(sorted(train | test), catalogue()) for pair in ((a, b), (b, a))
              if pair[0] in train and pair[1] in test]
     said = [s for a, b in pairs for s in refuse_overlap([a], [b], force=True)]
@@ -1155,7 +1156,7 @@ def build(
         single = _without_copies(rows) if filters.duplicates else rows
         where = deal(single, fractions, seed, on_leak, problems, threshold, stratify)
         dealt = [r for r in single if r.id in where]
-        overlap = _overlap(dealt, where, on_overlap); _notes(dealt, where, fractions, problems, view)
+        overlap = _overlap(dealt, where, on_overlap, problems); _notes(dealt, where, fractions, problems, view)
         return _written(dealt, where, records, keys, out, files, parameters, filters, problems, ways, title, sha,
                         len(rows) - len(single), overlap, named)
 
