@@ -64,6 +64,19 @@ def test_no_weight_is_left_to_chance(config, packaged, monkeypatch):
     model = coca.build_coca(TINY if config == 'vit' else packaged.config)
     assert all(v.isfinite().all() for v in model.state_dict().values())
 
+def test_tokens_know_their_place(packaged):
+    "The vectors of place stand against those of content, each token has its own, and a row or column shares its part"
+    head, kept = packaged.model.visual.head, []
+    places = head['row'].weight[:, None] + head['column'].weight
+    hook = head['mix'].register_forward_hook(lambda module, given, out: kept.append(out))
+    with torch.no_grad(): packaged.model.visual(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    hook.remove()
+    assert .5 < (places.std()/kept[0].std()).item() < 2
+    assert kept[0].shape[1] == places.shape[0]*places.shape[1] == len(places.flatten(0, 1).unique(dim=0))
+    across = places[:, 0] - places[:, 1]
+    assert torch.allclose(across, across[:1].expand_as(across), atol=1e-5)
+
+
 def test_name_without_weights(monkeypatch):
     "A name of open_clip alone gives its architecture at random, the same for the same seed"
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'coca_tiny-test', TINY)

@@ -47,3 +47,49 @@ def test_few_pictures_get_no_verdict():
     few = made(5)
     for r in few: r['columns']['seen plans'][compare.FACTS] = r['columns']['seen plans'][compare.FACTS][:60]
     assert 'too few' in verdict(few, n=60)
+
+def test_captions_are_judged_by_their_facts(monkeypatch):
+    "The narrator's own captions state only what holds; those of another picture do not; both are paired with the dull ones"
+    import torch
+    from sartext.models import coca
+    from sartext.narrate.annotation import narrate
+    from sartext.records import Box, Record
+    from sartext.train import Pairs, first_caption
+    def scene(i, n): return narrate(Record(f'r{i}', f'{i}.png', 90, 90, labelled_classes=('ship',), boxes=tuple(
+        Box('ship', 30*k + 10, 10 + 30*(i % 3), 9, 9) for k in range(n))), kinds=('concise',), per_image=2)
+    records = [scene(i, i % 3 + 1) for i in range(9)]
+    pixels = torch.stack([torch.full((3, 32, 32), 25*i, dtype=torch.uint8) for i in range(9)])
+    pairs = Pairs(pixels, tuple(r.captions for r in records), tuple(records))
+    own, begin = [first_caption(r.captions).text for r in records], coca.start(size=32)
+    def found(said):
+        monkeypatch.setattr(coca, 'captions', lambda start, images, **how: said)
+        return {k: np.mean(v) for k, v in compare.CAPTIONS.take(begin, {'a': compare.Column(pairs)}, None, {'sar': pairs})['a'].items()}
+    right, wrong = found(own), found(own[1:] + own[:1])
+    assert right['fact precision'] == 100 and right['fact F1'] > wrong['fact F1'] + 20
+    assert right[compare.NEAREST] == pytest.approx(right['fact F1'], abs=.01)       # each is nearest to itself
+    assert wrong[compare.NEAREST] == right[compare.NEAREST] and right[compare.FREQUENT] < right['fact F1'] - 20
+    assert {'BLEU-4', 'ROUGE-L', 'CIDEr'} < set(right) and right['BLEU-4'] == pytest.approx(100, abs=.01)
+    assert set(compare.CAPTIONS.beside) | {compare.CAPTIONS.protocol} < set(right)
+
+def test_answers_are_judged_by_application(monkeypatch):
+    "Right answers give 100 in every application; one picture answered wrongly costs its own share and no other's"
+    import torch
+    from sartext.evaluate.answering import items_of
+    from sartext.models import gpt
+    from sartext.narrate.questions import ask
+    from sartext.records import Box, Record
+    from sartext.train import Pairs
+    records = tuple(ask(Record(f'r{i}', f'{i}.png', 90, 90, labelled_classes=('ship', 'bridge'), boxes=tuple(
+        Box('ship', 30*k + 10, 10 + 30*(i % 3), 9, 9) for k in range(i % 3 + 1)))) for i in range(6))
+    pairs = Pairs(torch.zeros(6, 3, 8, 8, dtype=torch.uint8), tuple(r.questions for r in records), records)
+    items = items_of(records); wrong = [i for i, x in enumerate(items) if x.image == '2.png']
+    def found(said):
+        monkeypatch.setattr(gpt, 'answer', lambda start, images, questions: said)
+        return compare.ANSWERS.take(None, {'a': compare.Column(pairs)}, None, {'sar': pairs})['a']
+    right = [i.reference for i in items]
+    best, less = found(right), found(['' if i in wrong else a for i, a in enumerate(right)])
+    names = [n for n in best if compare.MAJORITY not in n and compare.BLIND not in n]
+    assert len(names) > 3 and all(np.mean(best[n]) == pytest.approx(100, abs=.01) for n in names)
+    assert np.mean(less['accuracy']) == pytest.approx(100*(1 - len(wrong)/len(items)), abs=.01)
+    assert all(np.flatnonzero(np.array(best[n]) - less[n]).tolist() in ([2], []) for n in names)
+    assert np.mean(best[f'accuracy, {compare.MAJORITY}']) < 100 and set(compare.ANSWERS.beside) < set(best)
