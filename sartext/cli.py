@@ -347,11 +347,9 @@ def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
     out: Annotated[Path, typer.Option(help='JSONL file for the records; colour masks are converted into OUT_masks.')],
     annotations: Annotated[Path | None, typer.Option(help='Boxes: a file or a folder.')] = None,
-    format: Annotated[Format | None, typer.Option(help='Form of the boxes; default: by suffix and content; '
-                                                      'folders: one class a folder of chips.')] = None,
-    names: Names = None, angles: Angles = None,
+    format: Annotated[Format | None, typer.Option(help='Form of boxes or folders; default: by content.')] = None,
+    names: Names = None, angles: Angles = None, classes: Classes = None,
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
-    classes: Classes = None,
     optical: Annotated[Path | None, typer.Option(help='Folder with optical partners, named like the images.')] = None,
     optical_captions: Said = None,
     endings: Endings = ('', ''), swap: Swap = ('', ''),

@@ -45,8 +45,8 @@ def feature_map_tower(
     heads: int,
     timm_model_name: str,
     image_size: int,            # side of a picture, pixels
-):                              # module: (N, 3, H, W) → (N, embed_dim), (N, 1 + places, width)
-    "An image tower that gives the feature map of a timm network as tokens, before them their attentional pooling"
+):                              # module: (N, 3, H, W) → (N, embed_dim), (N, places, width)
+    "An image tower that gives the feature map of a timm network as tokens, and their attentional pooling"
     import timm, torch
     from open_clip.transformer import AttentionalPooler
     class FeatureMap(torch.nn.Module):
@@ -65,8 +65,7 @@ def feature_map_tower(
             both, h = feature_map(self.trunk, x).flatten(2).transpose(1, 2), self.head
             places = (h['row'].weight[:, None] + h['column'].weight).flatten(0, 1)
             tokens = h['norm'](h['mix'](h['scale'](both)) + places)
-            whole = h['last'](h['pool'](tokens))            # (N, 1, width)
-            return h['proj'](whole[:, 0]), torch.cat([whole, tokens], 1)
+            return h['proj'](h['last'](h['pool'](tokens)[:, 0])), tokens
     return FeatureMap()
 
 # %% ../../nbs/32_coca.ipynb #9035d0eb
