@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Loss',
            'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles', 'Classes',
-           'Said', 'Endings', 'Swap', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given', 'Prefix', 'app',
-           'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown', 'Colours',
+           'Said', 'Endings', 'Swap', 'Radar', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given', 'Prefix',
+           'app', 'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown', 'Colours',
            'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
            'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer',
            'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from . import __version__
-from .records import BadInput, Problem, Problems, Record, atomic, note_images, progress, write_records
+from .records import BadInput, Problem, Problems, Record, atomic, from_dict, note_images, progress, write_records
 from .reproduce import PROFILES, StepFailed
 
 # %% ../nbs/62_cli.ipynb #61b73e4d
@@ -49,6 +49,20 @@ Workers = Annotated[int, typer.Option(help='Processes; the result is the same fo
 Crew = Annotated[int | None, typer.Option(help='Processes; the result is the same for any number. '
                                                'Default: one for each core, at most 8.', min=1)]
 
+# %% ../nbs/62_cli.ipynb #3dc34278
+def _radar(text):
+    "`Sar` from KEY=VALUE,… with / between polarisations; a spacing or resolution is metres along x and y, or of both"
+    if not isinstance(text, str): return text
+    parts, said = [[w.strip() for w in part.partition('=')] for part in text.split(',') if part.strip()], {}
+    for key, _, value in parts:
+        try:
+            if key == 'polarisations': said[key] = value.split('/')
+            elif key in ('pixel_spacing', 'resolution'): said[key] = ([float(n) for n in value.split('/')]*2)[:2]
+            else: said[key] = float(value) if key in ('incidence', 'looks', 'enl') else value
+        except ValueError: raise typer.BadParameter(f'{key} is {value!r}, not a number; write 10 or 10/12.5') from None
+    try: return from_dict(dict(id='-', image='-', width=1, height=1, sar=said)).sar
+    except ValueError as e: raise typer.BadParameter(str(e)) from e
+
 # %% ../nbs/62_cli.ipynb #57308396
 def _endings(text) -> tuple[str, ...]:
     "Two endings with a comma between"
@@ -72,6 +86,8 @@ Endings = Annotated[str, typer.Option(parser=_endings, metavar='A,B', help='How 
                                       'or partners end, where they differ: _S1Hand,_LabelHand.')]
 Swap = Annotated[str, typer.Option(parser=_swap, metavar='A,B', help='The word that tells the paths of images and '
                                    'partners apart, where they differ (pairing): s1,s2.')]
+Radar = Annotated[str, typer.Option('--sar', parser=_radar, metavar='KEY=VALUE,…', help='What is known of the '
+                  'radar of all images: sensor=Sentinel-1,quantity=db,polarisations=VV/VH,pixel_spacing=10.')]
 Server = Annotated[str | None, typer.Option('--llm', help='OpenAI-compatible server that rephrases optical captions.')]
 ItsModel = Annotated[str | None, typer.Option('--model', help='Its model.')]
 Source = Annotated[str, typer.Option(help='Data set the images come from, for records whose reader names none.')]
@@ -239,14 +255,16 @@ def _records(route: str, images: Path, given: dict, out: Path, problems: Problem
     from sartext.sources.boxes import read_boxes
     from sartext.sources.masks import common_root, read_masks, read_pairs
     boxes = given['annotations'] and read_boxes(images, given['annotations'], given['format'], problems,
-                                                names=given['names'], slack=given['slack'], angles=given['angles'])
+                                                names=given['names'], slack=given['slack'], angles=given['angles'],
+                                                **given['sar'])
     if route == 'a2c': return boxes, images
     if route == 'sa2c':
         index = _index_dir(out); root = common_root(images, given['masks'], index)
-        return read_masks(images, given['masks'], given['classes'], problems, given['endings'], index, root=root), root
+        return read_masks(images, given['masks'], given['classes'], problems, given['endings'], index, root=root,
+                          **given['sar']), root
     root = common_root(images, given['optical'])
     pairs = read_pairs(images, given['optical'], given['optical_captions'], problems, given['endings'], root,
-                       seed=given['seed'], swap=given['swap'])
+                       seed=given['seed'], swap=given['swap'], **given['sar'])
     pairs = _captioned(pairs, given['optical_captions'], problems)
     return (_annotated(pairs, root, boxes, images, problems) if boxes else pairs), root
 
@@ -352,7 +370,7 @@ def narrate(
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
     optical: Annotated[Path | None, typer.Option(help='Folder with optical partners, named like the images.')] = None,
     optical_captions: Said = None,
-    endings: Endings = ('', ''), swap: Swap = ('', ''),
+    endings: Endings = ('', ''), swap: Swap = ('', ''), sar: Radar = '',
     source: Source = '', licence: Licence = '', scene: Scene = '', split: Given = None, prefix: Prefix = '',
     route: Annotated[Route | None, typer.Option(help='How to narrate; default: by what is given.')] = None,
     seed: Seed = 0, workers: Workers = 1, on_error: Faults = OnError.stop,
@@ -373,7 +391,7 @@ def narrate(
           per_image=per_image > 1, plans=plans is not Plans.all, angles=angles, endings=any(endings), swap=any(swap))
     given = dict(annotations=annotations, format=format and format.value, names=names, slack=slack, masks=masks,
                  classes=classes, optical=optical, optical_captions=optical_captions, endings=endings, seed=seed,
-                 angles=angles and angles.value, swap=swap)
+                 angles=angles and angles.value, swap=swap, sar={'sar': sar} if sar != _radar('') else {})
     found, problems, server = *map(Problems, [on_error.value]*2), _model(llm, model, seed, out, workers)
     records, root = _records(way, images, given, out, found)
     records = _labelled(records, prefix, source=source, licence=licence, scene=scene, split=split and split.value)

@@ -313,7 +313,7 @@ def test_one_fault_of_many_images_is_told_once(world):
 def test_records_without_a_word(world):
     "All: refused with the verb that helps; some: packed and told"
     told = said_by('build', '--records', 'world/records.jsonl', '--out', 'mute', cwd=world, code=1)
-    assert 'has no caption and no question in 4 records; write them first: sartext narrate' in told and not (world/'mute').exists()
+    assert 'has no caption and no question in 4 records; what is said of the optical image in 4 of them is none of the SAR image; write them first: sartext narrate' in told and not (world/'mute').exists()
     said_by('narrate', '--images', 'world', '--annotations', 'world/annotations.json', '--out', 'full.jsonl', cwd=world)
     rows = [json.loads(line) for line in (world/'full.jsonl').read_text().splitlines()]; rows[0]['captions'] = []; rows[1].pop('captions')
     rows[1]['questions'] = [{'question': 'Is there a ship?', 'answer': 'no'}]
@@ -349,6 +349,22 @@ def test_catalogue_and_fetch(tmp_path):
     told = said_by('fetch', 'HRSID', cwd=tmp_path, code=1)
     assert 'licence' in told and 'must be fetched by hand' in told and 'https://' in told and not (tmp_path/'data').exists()
     assert 'HRSID' in said_by('fetch', 'HRSDI', cwd=tmp_path, code=1)
+
+def test_what_is_said_of_the_radar(world):
+    "It is kept, told, and decides which band is packed; OpenSARShip's files say it themselves"
+    rasterio = pytest.importorskip('rasterio'); (world/'db').mkdir()
+    for p in sorted((world/'world/sar').glob('*.*')):
+        db = np.random.default_rng(0).normal(-12, 3, (2, 128, 128)).astype('float32')
+        with rasterio.open(world/'db'/f'{p.stem}.tif', 'w', driver='GTiff', width=128, height=128, count=2, dtype='float32') as f: f.write(db)
+    given = ('narrate', '--images', 'db', '--masks', 'world/masks', '--classes', 'world/classes.csv', '--out', 'db.jsonl')
+    said_by(*given, '--sar', 'sensor=Sentinel-1,quantity=db,polarisations=VV/VH,pixel_spacing=10', cwd=world)
+    first = json.loads((world/'db.jsonl').read_text().splitlines()[0])['sar']
+    assert (first['quantity'], first['polarisations'], first['pixel_spacing']) == ('db', ['VV', 'VH'], [10., 10.])
+    said_by('build', '--records', 'db.jsonl', '--out', 'vh', '--band', 'VH', cwd=world)
+    assert all(json.loads(line)['sar']['polarisations'] == ['VH'] for line in (world/'vh/records.jsonl').read_text().splitlines())
+    assert 'use one of' in sartext(*given, '--sar', 'quantity=decibels', cwd=world).stderr
+    assert 'its own files tell of the radar' in said_by('narrate', '--images', 'world', '--annotations', 'world/annotations.json', '--format', 'opensarship',
+                                                        '--sar', 'band=C', '--out', 'x.jsonl', cwd=world, code=1)
 
 def test_one_sided_questions_are_told(tmp_path):
     "Where one answer settles an application the command says so; a set of several classes gets no such line"

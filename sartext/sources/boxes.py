@@ -921,5 +921,7 @@ def read_boxes(
     if format != 'voc' and options.pop('angles', None):
         _refuse(annotations, f'is read as {format}, and the unit of angles is for robndbox of VOC', 'leave it out')
     if format != 'opensarship': options['names'] = names
+    elif options.pop('sar', None):
+        _refuse(annotations, 'is read as opensarship, and its own files tell of the radar', 'leave sar (--sar) out')
     if format in ('opensarship', 'folders'): options.pop('slack', None)     # a chip has room around its target
     return FORMATS[format](annotations, images, problems, **options)
