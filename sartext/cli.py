@@ -365,7 +365,7 @@ def narrate(
     images: Annotated[Path, typer.Option(help='Folder with the SAR images.')],
     out: Annotated[Path, typer.Option(help='JSONL file for the records; colour masks are converted into OUT_masks.')],
     annotations: Annotated[Path | None, typer.Option(help='Boxes: a file or a folder.')] = None,
-    format: Annotated[Format | None, typer.Option(help='Form of boxes or folders; default: by content.')] = None,
+    format: Annotated[Format | None, typer.Option(help='Form of boxes; default: by content, never folders.')] = None,
     names: Names = None, angles: Angles = None, classes: Classes = None,
     masks: Annotated[Path | None, typer.Option(help='Folder with masks, named like the images.')] = None,
     optical: Annotated[Path | None, typer.Option(help='Folder with optical partners, named like the images.')] = None,
@@ -877,7 +877,7 @@ def caption(
 
 # %% ../nbs/62_cli.ipynb #28833056
 def _asked(items, records: Path, folder: Path, problems: Problems) -> list[tuple]:
-    "(place, item) of each question whose image is there, once; the place counts the questions of the file from 1"
+    "(place, item) of each question whose image is there, once; the place counts the questions asked from 1"
     from sartext.evaluate.answering import _row_key
     from sartext.records import inside
     kept, images = {}, {}

@@ -474,13 +474,20 @@ def test_chips_of_mstar_as_published(tmp_path):
     assert of['HB03900.016'].boxes[0].attributes == {'serial': '812', 'depression': 17}                # 370 is no azimuth
     assert of['HB19377'].boxes[0].attributes == of['HB19378'].boxes[0].attributes == {'depression': 17} and of['HB19377'].sar.incidence == 73 and of['HB19377'].spacing is None
 
+def test_depressions_and_splits_are_no_classes(tmp_path):
+    paths = 'TRAIN/17_DEG/T72/SN_132/a.png', 'TRAIN/17_DEG/2S1/b.png', 'TEST/15_DEG/T72/SN_132/c.png'
+    found = list(read_folders(chips(tmp_path/'all', *paths), tmp_path/'all'))
+    assert [(r.split, r.boxes[0].category, r.boxes[0].attributes['depression']) for r in found] == [('test', 'T72', 15), ('train', '2S1', 17), ('train', 'T72', 17)]
+    assert [r.boxes[0].category for r in read_folders(tmp_path/'all/TRAIN', tmp_path/'all/TRAIN')] == ['2S1', 'T72'] and {c for r in found for c in r.labelled_classes} == {'2S1', 'T72'}
+    with pytest.raises(BadInput, match='holds train and beside it dev'): list(read_folders(chips(tmp_path/'odd', 'train/ship/a.png', 'dev/ship/a.png'), tmp_path/'odd'))
+
 def test_ships_with_a_table_beside_them(tmp_path):
-    "FUSAR-Ship: category/subcategory, meta.csv with length, width, look angle and spacing; chips without a target and of no named class"
+    "FUSAR-Ship: category/subcategory, meta.csv with length and width; its look angle is no incidence, its spacing along the slant; chips without a target and of no named class"
     top = chips(tmp_path, 'Cargo/BulkCarrier/Ship_C01S02N0001.tiff', 'Fishing/Fishing/Ship_C05S01N0001.tiff', 'Others/Ship_C15S01N0001.tiff')
     (top/'meta.csv').write_text('id\tmmsi\tlength\twidth\tpolarMode\tcenterLookAngle\theightspace\twidthspace\tpath\nShip_C01S02N0001\t351445000\t229\t32\tDH\t27.28\t1.72615\t1.124222\tCargo\\BulkCarrier\n')
     found, problems = skipped(read_boxes, top, top, 'folders', names={'Cargo': 'cargo ship', 'Fishing': 'fishing vessel'})
-    assert [(r.boxes[0].category, r.boxes[0].attributes, r.spacing and round(r.spacing, 2)) for r in found] == [('cargo ship', {'length': 229, 'width': 32}, 1.39), ('fishing vessel', {}, None)]
-    assert not problems and problems.notes == ("the images in 'Others' are left out: it names no class; names=FILE gives it one",) and found[0].sar.incidence == 27.28
+    assert [(r.boxes[0].category, r.boxes[0].attributes, r.spacing and round(r.spacing, 2)) for r in found] == [('cargo ship', {'length': 229, 'width': 32}, None), ('fishing vessel', {}, None)]
+    assert not problems and problems.notes == ("the images in 'Others' are left out: it names no class; names=FILE gives it one",) and found[0].sar.incidence is None and found[0].spacing is None
     (top/'meta.csv').write_text('who,what\na,b\n'); assert 'no column id' in str(skipped(read_folders, top, top)[1][0])
 
 @pytest.mark.parametrize('paths, says', [((), 'holds no folder with images'), (('a.png', 'b.png', 'c.png'), r'3 images in no class folder \(a.png, b.png, …\); give the folder that holds'),

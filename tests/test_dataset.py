@@ -1,5 +1,5 @@
 "A built data set: the same bytes wherever and however it is built, readable by others, safe to read"
-import hashlib, io, json, os, pickle, random, signal, struct, subprocess, sys, tarfile, time, tracemalloc, zlib
+import hashlib, io, json, os, pickle, random, shutil, signal, struct, subprocess, sys, tarfile, time, tracemalloc, zlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -652,5 +652,8 @@ def test_files_of_records_become_one_set(tmp_path):
     with pytest.raises(BadInput, match=r'records.jsonl, line 5'): b.build(files, tmp_path/'no', formats=())
     kept = Problems('skip'); assert b.build(files, tmp_path/'no', formats=(), problems=kept)['counts']['images'] == 8
     clash, = [p for p in kept if 'has 4 ids' in p.reason]
-    assert clash.file == str(files[1]) and str(files[0]) in clash.reason and '--prefix' in clash.remedy
-    assert {json.loads(l)['file'] for l in (tmp_path/'no/problems.jsonl').read_text().splitlines()} == {'records.jsonl'}
+    assert clash.file == str(files[1]) and 'that a/records.jsonl has too' in clash.reason and '--prefix' in clash.remedy
+    written = (tmp_path/'no/problems.jsonl').read_text(); assert {json.loads(l)['file'] for l in written.splitlines()} == {'b/deep/records.jsonl'} and str(tmp_path) not in written
+    shutil.copytree(tmp_path/'b/deep', tmp_path/'c/far/deep'); again = b.build([files[0], tmp_path/'c/far/deep/records.jsonl'], tmp_path/'c/no', formats=(), problems=Problems('skip'))
+    assert again['records'] == json.loads((tmp_path/'no/manifest.json').read_text())['records']                # where they lie changes nothing
+    with pytest.raises(ValueError, match='empty list'): b.build([], tmp_path/'none')

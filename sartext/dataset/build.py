@@ -798,8 +798,8 @@ def _images(rows: list[Row], records, keys, images, out, size, speckle, view, pr
             log.flush()
     if places and not done:
         first = f', to begin with {problems[0].file}: {problems[0].reason}' if problems else ''
-        raise BadInput(Problem(str(images), '', f'no record has a picture that can be used{first}',
-                               'check the picture folder (images=…)'))
+        remedy = problems[0].remedy if problems else 'check the picture folder (images=…)'
+        raise BadInput(Problem(str(images), '', f'no record has a picture that can be used{first}', remedy))
     _heard(told, sum(r.modality == 'sar' for r in done.values()), problems)
     return [done.get(k, r) for k, r in enumerate(rows) if k in done or not r.whole], files
 
@@ -968,6 +968,11 @@ def _not_records(path: Path) -> None:
                                f'make records of it first: {first}'))
 
 # %% ../../nbs/22_build.ipynb #c4e9badf
+def _names(files: Iterable[str | Path]) -> dict[str, str]:
+    "Each file by its path below the folder that holds them all"
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(f)) for f in files])
+    return {str(f): Path(os.path.relpath(f, top)).as_posix() for f in files}
+
 def join_records(
     files: Sequence[str | Path],
     out: str | Path,                        # gets all their records, in the order of the files
@@ -989,7 +994,8 @@ def join_records(
                 if where.setdefault(r.id, k) < k: twice.append(r.id)
                 else: yield moved(r, folder.relative_to(root))
             if n := len(twice):
-                problems.add(path, '', f"has {n:,} id{'s'*(n > 1)} that {files[where[twice[0]]]} has too, such as "
+                other = _names(files)[str(files[where[twice[0]]])]
+                problems.add(path, '', f"has {n:,} id{'s'*(n > 1)} that {other} has too, such as "
                              f'{twice[0]!r}', 'give one of them other ids: sartext narrate … --prefix NAME-')
     write_records(joined(), out)
     return root
@@ -998,6 +1004,7 @@ def join_records(
 def _one_file(records, out: Path, images, problems: Problems) -> Iterator[tuple]:
     "(file of records, folder of their images, names of the files); several are joined beside `out` for a while"
     if isinstance(records, (str, Path)): yield Path(records), images, [str(records)]; return
+    if not records: raise ValueError('records is an empty list; give a file of records, or several')
     path = out.resolve().with_name(f'.{out.resolve().name}.records.jsonl')
     try: yield path, join_records(records, path, images, problems), [*map(str, records)]
     finally: path.unlink(missing_ok=True)
@@ -1011,7 +1018,7 @@ def _notes(rows: Sequence[Row], where: dict[str, str], fractions, problems: Prob
     n, bare = len(rows), sum(not r.said for r in rows)
     if view:
         kept = [r.kept[2] for r in rows if r.kept and r.modality == 'sar']; asked, = view.values()
-        others = '; the others hold one band or grey values, and are packed as they are'
+        others = '; the others hold one band, or bands without these names, and are packed as they are'
         problems.note(f'{sum(map(bool, kept)):,} of {len(kept):,} SAR images show {asked}{others*(not all(kept))}')
     if bare: problems.note(f'{bare:,} of {n:,} records have no caption; give records that were narrated')
     if texts := sum(not r.kept for r in rows):
@@ -1035,11 +1042,11 @@ def _counts(stats: dict, problems: Problems) -> dict:
                 categories=dict(sorted(count['category'].items())), kinds=dict(sorted(count['kind'].items())))
 
 def _write_problems(problems: Problems, records: Collection[str], path: Path) -> None:
-    "The faults, one JSON line each, without the folders the files of `records` lie in"
+    "The faults, one JSON line each, without the folder that the files of `records` share"
+    names = _names(records)
     with atomic(path) as f:
         for p in problems:
-            f.write(json.dumps(asdict(replace(p, file=Path(p.file).name if p.file in records else p.file)),
-                               ensure_ascii=False) + '\n')
+            f.write(json.dumps(asdict(replace(p, file=names.get(p.file, p.file))), ensure_ascii=False) + '\n')
 
 # %% ../../nbs/22_build.ipynb #94260990
 def _of_ids(ids: Iterable[str]) -> dict:
@@ -1081,12 +1088,13 @@ def _written(rows, where, records, keys, out, files, parameters, filters, proble
     return manifest
 
 # %% ../../nbs/22_build.ipynb #30b9ad3b
-def _begin(records, out, images, pictures, problems, force, spread) -> tuple[list[Row], dict, Path, str]:
+def _begin(records, named, out, images, pictures, problems, force, spread) -> tuple[list[Row], dict, Path, str]:
     "Refuse what cannot be built, read the rows, take the folder; (rows, id → key, images, SHA-256 of the records)"
     images, _ = images_of(records) if images is None else Path(images), _ours(out)      # refuses at once …
     _not_records(records)
     rows = _rows(records, images, pictures, problems, spread)
-    _same_set(out, sha := _sha(records), force)
+    sha = _sha(records) if len(named) == 1 else hashlib.sha256(''.join(map(_sha, named)).encode()).hexdigest()
+    _same_set(out, sha, force)
     keys = safe_keys(r.id for r in rows if r.whole)
     if pictures == 'present' and not keys:
         raise BadInput(Problem(str(images), '', 'no record has its image there',
@@ -1151,7 +1159,7 @@ def build(
     parameters, view = _parameters(given)
     with crew(workers, engine) as by, _one_file(records, out, images, problems) as (records, images, named):
         ways = partial(spread, by=by)
-        rows, keys, images, sha = _begin(records, out, images, pictures, problems, force, ways)
+        rows, keys, images, sha = _begin(records, named, out, images, pictures, problems, force, ways)
         rows, files = _images(rows, records, keys, images, out, size, speckle, view, problems, ways, workers)
         single = _without_copies(rows) if filters.duplicates else rows
         where = deal(single, fractions, seed, on_leak, problems, threshold, stratify)

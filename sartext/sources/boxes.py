@@ -765,8 +765,7 @@ def _in_header(raw: Path) -> dict[str, str]:
     return {k: values[0] for k, values in found.items() if values}
 
 # %% ../../nbs/06_boxes.ipynb #498cdb9d
-_IN_TABLE = {'length': 'length', 'width': 'width', 'incidence': 'centerlookangle',
-             'x': 'widthspace', 'y': 'heightspace'}
+_IN_TABLE = 'length', 'width'
 
 def _in_table(file: Path, problems) -> dict[str, dict[str, str]]:
     "Stem of a chip → what a `meta.csv` tells of it; {} where there is no such file"
@@ -776,7 +775,7 @@ def _in_table(file: Path, problems) -> dict[str, dict[str, str]]:
     if rows and 'id' not in rows[0]:
         why = f'has no column id, but {", ".join(rows[0])[:80]}'
         problems.add(file, 'line 1', why, 'name the columns as FUSAR-Ship does')
-    return {row['id']: {k: row[c] for k, c in _IN_TABLE.items() if row.get(c)} for row in rows if row.get('id')}
+    return {row['id']: {k: row[k] for k in _IN_TABLE if row.get(k)} for row in rows if row.get('id')}
 
 def _as_number(said: Mapping[str, str], key: str, top: float) -> float | None:
     "`said[key]` where it is a number between 0 and `top`"
@@ -790,8 +789,8 @@ def _chip(said: Mapping[str, str], sar: Sar) -> tuple[dict, Sar]:
     attributes = {'serial': said.get('serial'), 'azimuth': number('azimuth', 360),
                   'depression': number('depression', 90), 'length': number('length', 1000) or None,
                   'width': number('width', 200) or None}
-    x, y, depression, incidence = *map(number, 'xy', (1000, 1000)), attributes['depression'], number('incidence', 90)
-    if incidence is None and depression is not None: incidence = 90 - depression        # over flat ground
+    x, y, depression = *map(number, 'xy', (1000, 1000)), attributes['depression']
+    incidence = None if depression is None else 90 - depression                         # over flat ground
     pol = said.get('polarisation')
     known = {'pixel_spacing': (x, y) if x and y else None, 'incidence': incidence,
              'polarisations': (pol,) if pol in ('HH', 'HV', 'VH', 'VV') else None}
@@ -799,6 +798,8 @@ def _chip(said: Mapping[str, str], sar: Sar) -> tuple[dict, Sar]:
     return {k: v for k, v in attributes.items() if v is not None}, replace(sar, **new)
 
 # %% ../../nbs/06_boxes.ipynb #99c8c1f6
+_DEPRESSION = re.compile(r'\d\d?_DEG', re.I)        # depression: a level between the parts of a split and the classes
+
 def _class_folders(images: Path, problems) -> dict[str, tuple[str, str]]:
     "Path of each picture → its split and the folder that names its class; a folder without one is named"
     every, found = _pictures(images), {}
@@ -806,10 +807,13 @@ def _class_folders(images: Path, problems) -> dict[str, tuple[str, str]]:
         why = 'is a folder with the name of an image' if p.is_dir() else 'is a link that leads nowhere'
         problems.add(p, '', why, "remove it or put the image there; with on_error='skip' it is left out")
     tops = {p.split('/')[0] for p in every if '/' in p}
-    level = 1 if tops and all(t.lower() in SPLITS for t in tops) else 0
+    parts = {t for t in tops if t.lower() in SPLITS}; level = int(bool(parts))
+    if odd := sorted(tops - parts) if parts else []:
+        _refuse(images, f"holds {', '.join(sorted(parts))} and beside it {', '.join(odd[:3])}",
+                'keep parts of a split and classes apart, or give the folder of one part')
     for p in every:
-        *above, _ = p.split('/')
-        if len(above) > level: found[p] = SPLITS[above[0].lower()] if level else '', above[level]
+        above = [f for f in p.split('/')[level:-1] if not _DEPRESSION.fullmatch(f)]
+        if above: found[p] = SPLITS[p.split('/')[0].lower()] if level else '', above[0]
     if loose := [p for p in every if p not in found]:
         some = ', '.join(loose[:2]) + ', …'*(len(loose) > 2)
         what = f'{len(loose)} image{"s" if loose[1:] else ""} in no class folder ({some})'
@@ -818,7 +822,8 @@ def _class_folders(images: Path, problems) -> dict[str, tuple[str, str]]:
         if not found: _refuse(images, what, remedy)
         problems.add(images, '', what, remedy)
     held = {PurePosixPath(p).parents[i].as_posix() for p in found for i in range(p.count('/'))}
-    for folder in sorted(p for p in images.glob('*/'*(level + 1)) if p.is_dir() and not p.name.startswith('.')):
+    below = [d for p in images.glob('*/'*(level + 1)) for d in (p.glob('*/') if _DEPRESSION.fullmatch(p.name) else [p])]
+    for folder in sorted(p for p in below if p.is_dir() and not p.name.startswith('.')):
         if (name := folder.relative_to(images).as_posix()) in held: continue
         other = next((p.name for p in sorted(folder.rglob('*')) if p.is_file()), None)
         raw = other and re.search(r'\.\d{3}$', other)
@@ -846,7 +851,7 @@ def read_folders(
     called = {f: names.get(f, '' if noun(f).lower() in _NO_CLASS else noun(f)) for _, f in placed.values()}
     raws = {(p.parent, p.stem): p for p in images.rglob('*.[0-9][0-9][0-9]')}
     table, top = _in_table(images/'meta.csv', problems), images.resolve().name
-    for folder in sorted(f for f, name in called.items() if not name):
+    for folder in sorted(f for f, name in called.items() if not name and f not in names):
         problems.note(f'the images in {folder!r} are left out: it names no class; names=FILE gives it one')
     for path, (_, folder) in placed.items():
         if not called[folder]: continue
