@@ -442,6 +442,27 @@ def test_outlines_become_masks_as_pycocotools_fills_them(tmp_path):
     wrong = replace(next(read_coco(tmp_path/'track1/roof.json', sar, names=names)), width=32, height=32); faults = Problems('skip')
     assert not list(draw_masks([wrong], sar, out, faults)) and 'drawn on 64×64' in str(faults[0])
 
+def test_a_mask_takes_nobodys_place(tmp_path):
+    "Masks among the images, over a link, of two images of one stem, of an image that comes later: refused, both named, the images as they were"
+    from sartext.imagery.read import read_mask
+    from sartext.records import Record
+    from sartext.sources.masks import draw_masks
+    def town(name, w): return Record(name, name, 9, 9, labelled_classes=('building',), boxes=(Box('building', 0, 0, w, 1),))
+    here = tmp_path/'images'; here.mkdir(); names = ['a.tif', 'b.png', 'c.png', 'a.png']
+    for n in names: Image.new('L', (9, 9), 77).save(here/n)
+    before = {p.name: p.read_bytes() for p in here.iterdir()}; (tmp_path/'link').symlink_to(here)
+    for out in (here, tmp_path/'link', here/'sub/..'):
+        faults = Problems('skip'); assert not list(draw_masks([town(n, 2) for n in names], here, out, faults))
+        assert [re.search('the mask of (.*) would overwrite the image (.*); give another folder', str(p))[0].split('; ')[0] for p in faults] == [
+            f'the mask of {n} would overwrite the image {n.replace("tif", "png")}' for n in names], [*map(str, faults)]
+        assert {p.name: p.read_bytes() for p in here.iterdir() if p.name != 'sub'} == before
+        (here/'sub').mkdir(exist_ok=True)
+    with pytest.raises(BadInput, match='a.png: the mask of a.tif would overwrite the image a.png'): list(draw_masks(map(town, names, range(2, 6)), here, here))
+    faults = Problems('skip'); got = list(draw_masks([town('a.tif', 2), town('b.png', 3), town('a.png', 4), town('x/b.png', 5)], here, tmp_path/'masks', faults))
+    assert [r.id for r in got] == ['a.tif', 'b.png', 'x/b.png'] and len(faults) == 1 and 'is the mask of a.tif and of a.png; rename one of the two' in str(faults[0])
+    assert [int((read_mask(tmp_path/r.mask) == 1).sum()) for r in got] == [2, 3, 5]
+    assert [r.mask for r in draw_masks([town('a.tif', 2)], here, tmp_path/'masks')] == ['masks/a.png']           # drawn again by another call
+
 # ── one folder a class ───────────────────────────────────────────────────────────────────────────────────────────────────
 VEHICLES = dict(zip('2S1 BMP2 BRDM2 BTR60 BTR70 D7 T62 T72 ZIL131 ZSU23-4'.split(), (299, 233, 298, 256, 233, 299, 299, 232, 299, 299)))   # 17 degrees
 

@@ -68,6 +68,26 @@ def test_sen12_is_read_as_it_is_published(tmp_path):
     (home/'ROIs1970_fall/s2_12/ROIs1970_fall_s2_12_p30.png').unlink(); faults = Problems('skip')
     assert len(list(rec.read_part(part, tmp_path/'root', tmp_path/'root/work', faults))) == 5 and any('has no optical partner' in p.reason for p in faults)
 
+@pytest.mark.parametrize('renamed', [True, False])
+def test_dfc2023_is_read_when_drawn_as_its_note_says(tmp_path, renamed):
+    "sarlang-1m.toml wants buildings: masks of outlines whose roof types all became building are read, masks of twelve types are refused"
+    from sartext.sources.boxes import read_coco
+    from sartext.sources.masks import draw_masks
+    part, = [p for p in read_recipe('sarlang-1m').parts if p.dataset == 'DFC2023']; home = tmp_path/'root/DFC2023/track1'
+    (home/'train/sar').mkdir(parents=True); Image.new('L', (64, 64), 9).save(home/'train/sar/P_1.tif'); types = ['flat_roof', 'dome_roof']
+    (home/'roof_fine_train.json').write_text(json.dumps(dict(images=[dict(id=1, file_name='P_1.tif', width=64, height=64)], categories=[dict(id=i, name=n) for i, n in enumerate(types)],
+        annotations=[dict(id=i, image_id=1, category_id=i, bbox=[30*i, 4, 20, 20], segmentation=[[30*i, 4, 30*i + 20, 4, 30*i + 20, 24, 30*i, 24]]) for i in (0, 1)])))
+    names = {n: 'building' for n in types} if renamed else {}
+    list(draw_masks(read_coco(home/'roof_fine_train.json', home/'train/sar', names=names), home/'train/sar', home/'train/masks')); (tmp_path/'work').mkdir()
+    for note in (part.note, catalogue()['DFC2023'].note): assert 'names that call every roof type building' in note and 'draw_masks' in note
+    if renamed: assert [r.mask_classes for r in read_part(part, tmp_path/'root', tmp_path/'work')] == [{'1': 'building'}]
+    else:
+        with pytest.raises(BadInput, match='value 2 .* is not in'): list(read_part(part, tmp_path/'root', tmp_path/'work'))
+
+def test_footprints_of_spacenet_are_drawn_by_a_tool_of_ones_own():
+    part, = [p for p in read_recipe('sarlang-1m').parts if p.dataset == 'SpaceNet 6']
+    for note in (part.note, catalogue()['SpaceNet 6'].note): assert 'GeoJSON' in note and 'by your own tool' in note
+
 WRONG = [('"SARDet-100K"', '"SARDET-200K"', 'in no row of the catalogue'), ('"a2c"', '"b2c"', "route is 'b2c'"), ('94493', '94492', 'add up to'),
          ('94493', '-1', 'train'), ('ship = 46.98', 'ship = -1', "'ship' is -1"), ('ship = 46.98', 'boat = 46.98', "'boat'"), ('45650', '45649', 'add up to'),
          ('[ask]', '[aks]', "'aks'"), ('"others" = 18479', '"other" = 18479', "'other'"), ('[[part]]', '[[part', 'not valid TOML'), ('id = "dfc2023"\n', '', 'lacks'),

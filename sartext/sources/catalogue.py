@@ -43,8 +43,9 @@ class Dataset:
     access: str = ''                       # how one gets it from there
     download: str = ''                     # address of a file that `fetch` can bring; '' for most
     bytes: int | None = None               # its size, to the byte
-    sha256: str = ''                       # of that file, where its source states it
+    sha256: str = ''                       # of that file
     md5: str = ''                          # likewise; finds damage, not forgery
+    stated_by: str = ''                    # who states these three: its source, a library, or we, who computed them
     reader: str = ''                       # our function that reads it, as published or after what `note` says
     tried: str = ''                        # on which of the real files `reader` was tried; '': on none of them
     contains: tuple[str, ...] = ()         # other sets whose images it holds
@@ -109,6 +110,8 @@ def _row(row: dict, place: str) -> Dataset:
     for k, n in (('sha256', 64), ('md5', 32)):
         if (v := getattr(d, k)) and not re.fullmatch(f'[0-9a-f]{{{n}}}', v):
             _refuse(place, f'{k} {v!r} is not {n} hexadecimal digits', 'copy it again, in small letters')
+    if (d.bytes or d.sha256 or d.md5) and not d.stated_by:
+        _refuse(place, 'a size or checksum that nobody states', "say who does in the column 'stated_by'")
     return d
 
 # %% ../../nbs/09_catalogue.ipynb #3c58fffc
@@ -193,11 +196,11 @@ def refuse_overlap(train_sources: Sequence[str], test_sources: Sequence[str], fo
 def strangers(train_sources: Iterable[str], test_sources: Iterable[str], table: Catalogue | None = None) -> list[str]:
     "One sentence for each source without a row that may share images with a source on the other side"
     known = {_key(k) for k in (catalogue() if table is None else table)}
-    train, test, said = dict.fromkeys(train_sources), dict.fromkeys(test_sources), []
+    train, test, said = *(dict.fromkeys(n for n in s if n.strip()) for s in (train_sources, test_sources)), []
     for name in dict.fromkeys([*train, *test]):
         sides = ([*test] if name in train else []) + ([*train] if name in test else [])
         others = [o for o in dict.fromkeys(sides) if _key(o) != _key(name)]
-        if not name or _key(name) in known or not others: continue
+        if _key(name) in known or not others: continue
         what = ', '.join(others[:3]) + (f' or {len(others) - 3} more' if others[3:] else '')
         said.append(f'{name} is not in the catalogue, so nobody can tell whether it shares images with {what}')
     return said
@@ -232,7 +235,7 @@ def _receive(url: str, part: Path, mark: Path, timeout: float, size: int | None 
     with urlopen(Request(url, headers=headers), timeout=timeout) as r:
         same, total = _whole(r, have)
         if size and total not in (None, size):
-            why = f'the server has {total:,} bytes, its source states {size:,}'
+            why = f'the server has {total:,} bytes, not the {size:,} that are stated'
             _refuse('', why, 'it was changed: ask its authors, or look at the page of the data set', url)
         if not same: have = 0; mark.write_text(r.headers.get('ETag') or r.headers.get('Last-Modified') or '')
         _room(part.parent, (total or 0) - have)
@@ -249,15 +252,19 @@ def digests(path: str | Path) -> dict[str, int | str]:
             for h in hashes.values(): h.update(block)
     return {'bytes': Path(path).stat().st_size, **{k: h.hexdigest() for k, h in hashes.items()}}
 
-def _checked(part: Path, stated: Mapping[str, int | str], url: str, who: str = '') -> dict[str, int | str]:
-    "The `digests` of a file; it is refused and removed where they are not those `stated`"
-    found, names = digests(part), {'bytes': 'size in bytes', 'sha256': 'SHA-256', 'md5': 'MD5'}
-    for k, v in stated.items():
-        if found[k] == v: continue
-        part.unlink()
+def _unlike(found: Mapping[str, int | str], stated: Mapping[str, int | str]) -> str:
+    "The first of the `digests` that is not as stated, in words; ''"
+    for k, name in (('bytes', 'size in bytes'), ('sha256', 'SHA-256'), ('md5', 'MD5')):
+        if found[k] == (v := stated.get(k, found[k])): continue
         is_, not_ = (f'{x[:12]}…' if isinstance(x, str) else f'{x:,}' for x in (found[k], v))
-        remedy = 'it was removed: try again, or ask its authors whether it was changed'
-        _refuse('', f'its {names[k]} is {is_} and not {not_}{who}', remedy, url)
+        return f'its {name} is {is_} and not {not_}'
+    return ''
+
+def _checked(part: Path, stated: Mapping[str, int | str], url: str) -> dict[str, int | str]:
+    "The `digests` of a file; it is refused and removed where they are not those `stated`"
+    if why := _unlike(found := digests(part), stated):
+        part.unlink()
+        _refuse('', why, 'it was removed: try again, or ask its authors whether it was changed', url)
     return found
 
 # %% ../../nbs/09_catalogue.ipynb #6626c37f
@@ -346,7 +353,8 @@ def unpack(
                 while block := f.read(1 << 16): size += len(block); count(size, name); g.write(block)
         os.replace(aside, out)
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError) as e:
-        _refuse('', f'cannot be unpacked: {type(e).__name__}: {e}', 'remove it and fetch it again', archive)
+        why = f'{type(e).__name__}: {" ".join(str(e).split())}'
+        _refuse('', f'cannot be unpacked: {why}', 'remove it and fetch it again', archive)
     finally: shutil.rmtree(aside, ignore_errors=True)
     return out
 
@@ -368,10 +376,12 @@ def told(d: Dataset) -> str:
     sums = ' and '.join(name for k, name in (('sha256', 'SHA-256'), ('md5', 'MD5')) if getattr(d, k))
     lines = {'data set': f'{d.name}: {d.title}', 'licence': licence, 'page': d.url, 'access': d.access,
              'file': d.download, 'size': d.download and _sized(_size(d)),
-             'checksum': d.download and (sums or 'none is stated, so what comes can only be noted'), 'note': d.note,
+             'checksum': d.download and (sums or 'none is stated, so what comes can only be noted'),
+             'stated by': d.download and d.stated_by, 'note': d.note,
              'reader': d.reader and f'sartext.{d.reader} ({f"tried on {d.tried}" if d.tried else UNTRIED})'}
     return '\n'.join(f'{k:10}{v}' for k, v in lines.items() if v)
 
+# %% ../../nbs/09_catalogue.ipynb #85fd5350
 NOTED = ('url', 'file', 'bytes', 'sha256')
 
 def _earlier(note: Path, url: str) -> dict:
@@ -383,18 +393,24 @@ def _earlier(note: Path, url: str) -> dict:
         _refuse('', 'is no note of an earlier fetch', 'remove it', note)
     return {'sha256': held['sha256']} if held['url'] == url else {}
 
-def _verified(d: Dataset, got: Path, note: Path) -> str:
-    "Hold a fetched file against what is stated of it and what was fetched before; note it; a sentence of the outcome"
+def _verified(d: Dataset, got: Path, note: Path) -> tuple[dict[str, int | str], str]:
+    "`digests` of a fetched file, held against what is stated of it and what was fetched before; the outcome in words"
     stated = {k: v for k in ('bytes', 'sha256', 'md5') if (v := getattr(d, k))}
-    before = _earlier(note, d.download)
-    found = _checked(got, stated, d.download)
-    _checked(got, before, d.download, f' as in an earlier fetch ({note})')
+    before, found = _earlier(note, d.download), _checked(got, stated, d.download)
+    if why := _unlike(found, before):
+        remedy = f'it is kept: remove {note} to take the new one, or {got} to fetch it once more'
+        _refuse('', f'{why} as in an earlier fetch', remedy, d.download)
+    names = [name for k, name in (('bytes', 'size'), ('sha256', 'SHA-256'), ('md5', 'MD5')) if k in stated]
+    who = f' ({d.stated_by})' if d.stated_by else ''
+    if names: said = f'verified: {" and ".join(names)} as the catalogue states{who}'
+    else: said = 'not verified: the catalogue states neither size nor checksum'
+    return found, said + ('; the same as an earlier fetch' if before else '')
+
+def _noted(d: Dataset, got: Path, note: Path, found: Mapping[str, int | str]) -> str:
+    "Note what was fetched; a sentence of it"
     with atomic(note) as f:
         json.dump({k: {'url': d.download, 'file': got.name, **found}[k] for k in NOTED}, f, indent=1); f.write('\n')
-    names = [name for k, name in (('bytes', 'size'), ('sha256', 'SHA-256'), ('md5', 'MD5')) if k in stated]
-    if names: said = f'verified: {" and ".join(names)} as its source states'
-    else: said = 'not verified: its source states neither size nor checksum'
-    return f'{said}{"; the same as an earlier fetch" if before else ""}; SHA-256 {found["sha256"]}, noted in {note}'
+    return f'SHA-256 {found["sha256"]}, noted in {note}'
 
 # %% ../../nbs/09_catalogue.ipynb #c9112747
 def fetch(
@@ -403,7 +419,7 @@ def fetch(
     confirm: Callable[[str], bool] | None = None,    # asked after size and licence are printed; None: goes on
     table: Catalogue | None = None,
 ) -> Path | None:                                    # the new folder; None where `confirm` said no
-    "Fetch, verify, note and unpack what can be fetched of a data set; what cannot is refused with the way to get it"
+    "Fetch, verify, unpack and note what can be fetched of a data set; what cannot is refused with the way to get it"
     d = find(name, table); print(told(d))
     home = Path(out)/re.sub(r'[^\w.-]+', '-', d.name)
     if not d.download:
@@ -414,7 +430,7 @@ def fetch(
     got = home.with_name(f'{home.name}.fetched')/PurePosixPath(unquote(urlparse(d.download).path)).name
     try:
         if not got.exists(): download(d.download, got, size=d.bytes)
-        print(_verified(d, got, home.with_name(f'{home.name}.fetched.json')))
+        found, said = _verified(d, got, note := home.with_name(f'{home.name}.fetched.json')); print(said)
     except BadInput:
         part = got.with_name(f'{got.name}.part')            # what came of it is gone on with
         if not part.exists(): part.with_name(f'{part.name}.mark').unlink(missing_ok=True)
@@ -422,4 +438,5 @@ def fetch(
         raise
     if re.search(r'\.(zip|tar|tgz|tar\.\w+)$', got.name, re.I): unpack(got, home); shutil.rmtree(got.parent)
     else: os.replace(got.parent, home)
+    print(_noted(d, got, note, found))
     return home

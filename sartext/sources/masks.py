@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 import numpy as np
-from ..records import BadInput, Box, Problems, Record, Sar, atomic, inside, rng_for
+from ..records import BadInput, Box, Problems, Record, Sar, atomic, below, inside, rng_for
 from ..imagery.read import check_image, image_size, mask_pixels
 from .texts import PICTURES, class_key, finder, read_captions, read_classes, refuse
 
@@ -225,6 +225,7 @@ def _inner(box: Box, width: int, height: int) -> np.ndarray:    # (H, W) bool
     shapes = [({'type': 'Polygon', 'coordinates': [[*ring, ring[0]]]}, 1) for ring in rings]
     return rasterize(shapes, (height, width), dtype='uint8').astype(bool)
 
+# %% ../../nbs/07_masks.ipynb #0a679153
 def draw_masks(
     records: Iterable[Record],            # with outlines, of one set: `read_coco`
     images: str | Path,                   # the folder that their paths are below
@@ -232,9 +233,10 @@ def draw_masks(
     problems: Problems | None = None,     # where faults go; default: the first one is raised
 ) -> Iterator[Record]:
     "`records` with an index mask each: 1, 2 … in the order of `labelled_classes`, 0 where nothing is outlined"
-    problems, out = Problems() if problems is None else problems, Path(out)
+    problems, out, records = Problems() if problems is None else problems, Path(out), list(records)
     from PIL import Image
-    root = common_root(images, out)
+    root, done = common_root(images, out), {}
+    own = {os.path.realpath(Path(images)/r.image): r.image for r in records if below(r.image)}
     for r in records:
         drawn = np.zeros((r.height, r.width), 'uint8')
         try:
@@ -247,7 +249,12 @@ def draw_masks(
                     refuse(r.image, '', why, 'correct its size')
                 drawn[part] = r.labelled_classes.index(box.category) + 1
             path = inside(out, str(Path(r.image).with_suffix('.png')))
+            if (file := os.path.realpath(path)) in own:
+                why = f'the mask of {r.image} would overwrite the image {own[file]}'
+                refuse(path, '', why, 'give another folder for the masks')
+            if file in done: refuse(path, '', f'is the mask of {done[file]} and of {r.image}', 'rename one of the two')
             with atomic(path, 'wb') as f: Image.fromarray(drawn).save(f, 'PNG')
+            done[file] = r.image
         except BadInput as e:
             p = e.problem; problems.add(p.file, p.place, p.reason, f"{p.remedy}; with on_error='skip' it is left out")
             continue
