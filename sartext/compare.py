@@ -8,12 +8,13 @@ __all__ = ['OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RECALL', 'NEAR
            'draw_sets', 'read_own', 'build_sets', 'Column', 'columns', 'Measure', 'recall_of', 'recall_bounds',
            'concise', 'tower_rows', 'facts_of', 'answers_of', 'untrained', 'all_texts', 'run_arm', 'same_classes',
            'training_of', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table', 'gain_table',
-           'plot_arms', 'once', 'compare_seeds', 'rates_table', 'result_of', 'build_filtered', 'compare_sets']
+           'plot_arms', 'once', 'spelt', 'compare_seeds', 'rates_table', 'result_of', 'build_filtered', 'compare_sets']
 
 # %% ../nbs/46_compare.ipynb #8c481356
 import copy, hashlib, json, time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 import numpy as np
 from .dataset.build import build
@@ -105,13 +106,13 @@ def columns(
     split: str = 'test',
     of: Callable[[Record], tuple] = captions_of,    # or `questions_of`
 ) -> dict[str, Column]:
-    "The test columns: seen plans, held-out plans, and each further set"
+    "The test columns: seen plans, held-out plans (of captions: a question has no plan), and each further set"
     def column(folder, keep): return Column(read_pairs(folder, split, 'sar', preprocess, keep, of=of))
     def seen(caption): return not held_out(caption)
     res = {'seen plans': column(built['sar'], seen)}
     if split == 'val': return res
     rest = {n: column(f, seen) for n, f in built.items() if n not in ('sar', 'optical')}
-    return res | {'held-out plans': column(built['sar'], held_out)} | rest
+    return res | ({} if of is questions_of else {'held-out plans': column(built['sar'], held_out)}) | rest
 
 # %% ../nbs/46_compare.ipynb #3306fa8d
 FACTS = 'group-positive (facts)'
@@ -166,7 +167,10 @@ def facts_of(start, tests: dict[str, Column], texts=None, pairs=None, **how) -> 
     lines, done, res = [first_caption(c).text for c in pairs['sar'].captions], {}, {}
     rows = tower_rows(start, pairs['sar'])
     usual = Counter(lines).most_common(1)[0][0]
-    def share(v): return round(100*float(v), 3) if np.isfinite(v) else 0.       # who states nothing is right in nothing
+    def shares(m):      # leaving out the only picture that states facts leaves no share: each then has the whole's
+        whole = m.value if np.isfinite(m.value) else 0.                         # who states nothing is right in nothing
+        own = m.shares if np.isfinite(m.shares).all() else np.full(len(m.shares), whole)
+        return np.round(100*own, 3).tolist()
     for name, column in tests.items():
         known = {r.id: r for r in column.pairs.records}
         if tuple(known) not in done:                        # two columns may have the same pictures
@@ -177,7 +181,7 @@ def facts_of(start, tests: dict[str, Column], texts=None, pairs=None, **how) -> 
         words, = by_words([[(t, [c.text for c in o]) for t, o in zip(own, column.pairs.captions)]], NGRAMS)
         found = {k: model[k] for k in reversed(scored)} | {k: m for k, m in words.items() if not isinstance(m, str)}
         found |= {k: m['fact F1'] for k, m in zip((NEAREST, FREQUENT), dull)}
-        res[name] = {k: [share(v) for v in m.shares] for k, m in found.items()}
+        res[name] = {k: shares(m) for k, m in found.items()}
     return res
 
 CAPTIONS = Measure(facts_of, 'fact F1', 'fact F1', also=('CIDEr',), beside=(NEAREST, FREQUENT), of=concise,
@@ -394,6 +398,11 @@ def once(path: Path, key, compute: Callable[[], dict]) -> dict:
     with atomic(path) as f: json.dump({'key': key, 'result': result, 'seconds': round(time.monotonic() - began, 1)}, f)
     return result
 
+def spelt(f):
+    "For `json.dumps`: a function by its name, a partial one with what it was given, all else as it prints"
+    if isinstance(f, partial): return [f.func, f.args, f.keywords]
+    return f'{f.__module__}.{f.__qualname__}' if hasattr(f, '__qualname__') else repr(f)
+
 # %% ../nbs/46_compare.ipynb #eba5cd78
 def compare_seeds(
     built: dict[str, Path],          # name → built folder, as for `columns`; 'optical' where an arm has that stage
@@ -418,8 +427,8 @@ def compare_seeds(
     texts = all_texts(first, pairs, val | {f'test {n}': c for n, c in tests.items()})
     how = training_of(sizes)
     data = {m: json.loads((Path(built[m])/'manifest.json').read_text())['files'] for m in built}
-    about, kept = [stamp, data, how, sizes.start, sizes.image_size, by.what], {}
-    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    about, kept = [stamp, data, how, sizes.start, sizes.image_size, by.what, by.take, by.of], {}
+    key = hashlib.sha256(json.dumps(about, default=spelt, sort_keys=True).encode()).hexdigest()
     def run(arm, arm_rates, seed, where):
         name = f"{seed}-{arm.replace(' ', '-')}-{'-'.join(f'{r:g}' for r in arm_rates)}.json"
         return once(runs/name, [key, arm, arm_rates, seed, list(where)],

@@ -273,6 +273,15 @@ def test_checkpoint_moves(kind, packaged, pairs, tmp_path):
     places = [str(p).encode() for p in (tmp_path, Path.home(), starts.cache_folder()) if len(str(p)) > 6]
     assert not [f.name for f in (tmp_path/'there').rglob('*') if f.is_file() and any(p in f.read_bytes() for p in places)]
 
+def test_a_checkpoint_of_another_version_is_named(packaged, tmp_path):
+    "One from before the vectors of row and column cannot be loaded, so it cannot be saved again either"
+    from safetensors.torch import load_file, save_file
+    starts.save_checkpoint(tmp_path/'m', packaged); file = tmp_path/'m'/'model.safetensors'; kept = load_file(file)
+    def old(k): return k.replace('visual.head.row', 'visual.head.place')
+    save_file({old(k): v for k, v in kept.items() if 'visual.head.column' not in k}, file, metadata={'format': 'pt'})
+    with pytest.raises(BadInput, match=r'know \("visual.head.place.weight"\): another version of sartext.*train it anew') as e: coca.start(tmp_path/'m')
+    assert 'save the checkpoint again' not in str(e.value)
+
 def test_open_clip_loads_the_vit_one(pairs, tmp_path):
     s = vit(); starts.save_checkpoint(tmp_path/'m', s)
     theirs = open_clip.create_model_from_pretrained(f'local-dir:{tmp_path/"m"}', return_transform=False).eval()

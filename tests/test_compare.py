@@ -1,4 +1,6 @@
 "What the tables say of arms whose truth is known"
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 import numpy as np
 import pytest
@@ -70,6 +72,9 @@ def test_captions_are_judged_by_their_facts(monkeypatch):
     assert wrong[compare.NEAREST] == right[compare.NEAREST] and right[compare.FREQUENT] < right['fact F1'] - 20
     assert {'BLEU-4', 'ROUGE-L', 'CIDEr'} < set(right) and right['BLEU-4'] == pytest.approx(100, abs=.01)
     assert set(compare.CAPTIONS.beside) | {compare.CAPTIONS.protocol} < set(right)
+    told = found([own[0]] + ['']*8)         # without the one picture whose caption states facts, there is no precision
+    assert told['fact precision'] == 100 and 0 < told['fact F1'] < 40
+    assert found(['']*9)['fact precision'] == 0
 
 def test_answers_are_judged_by_application(monkeypatch):
     "Right answers give 100 in every application; one picture answered wrongly costs its own share and no other's"
@@ -93,3 +98,40 @@ def test_answers_are_judged_by_application(monkeypatch):
     assert np.mean(less['accuracy']) == pytest.approx(100*(1 - len(wrong)/len(items)), abs=.01)
     assert all(np.flatnonzero(np.array(best[n]) - less[n]).tolist() in ([2], []) for n in names)
     assert np.mean(best[f'accuracy, {compare.MAJORITY}']) < 100 and set(compare.ANSWERS.beside) < set(best)
+
+@pytest.fixture(scope='module')
+def quizzed(tmp_path_factory):
+    "A built set of small simulated scenes that have captions, of held-out plans too, and questions"
+    from sartext.narrate.questions import ask
+    from sartext.records import read_records, write_records
+    from sartext.simulate import write_world
+    at = tmp_path_factory.mktemp('quizzed'); world = write_world(at/'world', 16, seed=3, size=64)
+    records = [replace(ask(r), split=('train', 'val', 'test', 'train')[i % 4])
+               for i, r in enumerate(compare.tell(r for r in read_records(world) if r.modality == 'sar'))]
+    write_records(records, world)
+    return {'sar': compare.build_sets({'sar': world}, at/'built')['sar']}
+
+SIZES = SimpleNamespace(start='random-gpt', image_size=32, optical_steps=1, sar_steps=1, batch_size=2, frozen_blocks=0, seeds=(0,))
+
+def test_questions_have_no_held_out_column(quizzed):
+    from sartext.models.starts import Preprocess
+    from sartext.train import questions_of
+    own = compare.columns(quizzed, Preprocess(32), of=questions_of)
+    assert list(own) == ['seen plans'] and all(r.questions and r.captions for r in own['seen plans'].pairs.records)
+    assert list(compare.columns(quizzed, Preprocess(32))) == ['seen plans', 'held-out plans']
+
+def test_answers_reach_the_test(quizzed, tmp_path):
+    results, tests, *_ = compare.compare_seeds(quizzed, SIZES, tmp_path, 'code', (1e-3,), ('untouched', 'direct'), compare.ANSWERS)
+    assert [r['arm'] for r in results] == ['untouched', 'direct'] and list(tests) == ['seen plans']
+    assert all({'accuracy', *compare.ANSWERS.beside} < set(r['columns']['seen plans']) for r in results)
+    assert len(compare.gain_table(results, tests, compare.ANSWERS)['rows']) == 4
+
+def test_other_settings_of_the_measure_are_other_runs(quizzed, tmp_path):
+    "What a partial measure was given counts, and so does what models are shown; the same settings are read back"
+    runs = []
+    def take(start, tests, texts, pairs, longest): runs.append(longest); return {n: {'accuracy': [longest]} for n in tests}
+    def level(longest, **how):
+        by = replace(compare.ANSWERS, take=partial(take, longest=longest), **how)
+        return compare.compare_seeds(quizzed, SIZES, tmp_path, 'code', (1e-3,), ('untouched',), by)[0][0]['columns']['seen plans']
+    assert [level(n)['accuracy'] for n in (8, 8, 64)] == [[8], [8], [64]] and runs == [8, 64]
+    level(64, of=compare.concise); assert runs == [8, 64, 64]

@@ -498,8 +498,14 @@ def fill(take: Callable, folder: Path, file: str, config: str) -> None:
     from safetensors.torch import load_file
     try: take(load_file(folder/file))
     except Exception as e:
-        raise BadInput(Problem(f'{folder.name}/{file}', '', f'does not fit {config} '
-                               f'({str(e).splitlines()[-1].strip()})', 'save the checkpoint again')) from e
+        said = [line.strip() for line in str(e).splitlines() if line.strip()] or [type(e).__name__]
+        reason, remedy = f'does not fit {config} ({said[-1]})', 'save the checkpoint again'
+        if new := [line for line in said if line.startswith('Unexpected key(s)')]:
+            names = new[0].split(': ', 1)[1].rstrip('. ').split(', ')
+            some = ', '.join(names[:3]) + ' …'*(len(names) > 3)
+            reason = f'holds tensors the model does not know ({some}): another version of sartext made it'
+            remedy = 'train it anew, or load it with that version'
+        raise BadInput(Problem(f'{folder.name}/{file}', '', reason, remedy)) from e
 
 # %% ../../nbs/30_starts.ipynb #2907c71e
 PICKLES = ('.pt', '.bin', '.pth', '.ckpt', '.pkl')      # of files that may run code when they are read
