@@ -179,7 +179,7 @@ The {picture} is empty of {none_nouns}.
 
 c-h-list
 {Some} is to be found {at_of}.
-{Nouns} found: {number}{sized}, {places}.
+{Nouns} found: {number}{sized}; {places}.
 Objects found: {some}; {where}.
 {None_nouns} found: none.
 ''', 'concise', True)
@@ -187,7 +187,7 @@ Objects found: {some}; {where}.
 # %% ../../nbs/13_annotation.ipynb #30b3aad6
 _HELD_OUT_COMPLEX = _table('''
 x-h-placed
-{Placed}, the only one in {frame}. | {Look}.
+The only {only} in {frame} lies {at}. | {Look}.
 {Placed}. | {Holds}. | {Look}. | {Relation}.
 =
 Nowhere in {frame} is there {a_none}.
@@ -476,7 +476,6 @@ def _placed(d: Draft) -> str:
         cells, rest = _cells(d, name)
         first = lambda m: f'{number_word(m)} {d.noun(name, m)} {_lie(d, m)}'
         clauses.append(_series(d, cells, rest, first, 'another'))
-    if d.case == 'one': d.said.append(Fact('count', d.names[0], 1))
     return '; '.join(clauses)
 
 def _inverted(d: Draft) -> str:
