@@ -488,9 +488,11 @@ def _scores_of(group, board, folder, name):
     ax = plot_board(group); metric = ax.get_xlabel()
     alt = f'{metric} of ' + ', '.join(s.model for s in group) + ' beside the dull baselines (hollow)'
     figure = save_figure(ax.figure, folder, name, alt); plt.close(ax.figure)
-    tables = [{'caption': board.note, 'columns': ['model', *board.header[1:]], 'rows': [list(r) for r in board.rows]}]
+    columns = ['model', *board.header[1:]]
+    tables = [{'caption': board.note, 'columns': columns, 'rows': [list(r) for r in board.rows]}]
     tables += [{**t, 'caption': f"{s.model}: {t['caption']}"} for s in group for t in s.tables]
-    return _checked({'title': f'{board.header[0]}, {group[0].protocol}', 'text': '', 'tables': tables, 'figures': [figure]}, name)
+    title = f'{board.header[0]}, {group[0].protocol}'
+    return _checked({'title': title, 'text': '', 'tables': tables, 'figures': [figure]}, name)
 
 def scores_page(
     files: Sequence[str | Path],    # of `sartext evaluate … --out`

@@ -236,5 +236,6 @@ def plot_board(sheets: Sequence[Sheet], metric: str | None = None, ax=None):
     for y, (_, own, fill) in enumerate(rows):
         s = own[metric]; ax.plot(s.value, y, 'o', mfc=fill, mec='C0')
         if s.low is not None: ax.plot([s.low, s.high], [y, y], 'C0')
-    ax.set(yticks=range(len(rows)), yticklabels=[r[0] for r in rows], xlabel=metric, ylim=(-.5, len(rows) - .5)); ax.set_xlim(left=0)
+    ax.set(yticks=range(len(rows)), yticklabels=[r[0] for r in rows], ylim=(-.5, len(rows) - .5), xlabel=metric)
+    ax.set_xlim(left=0)
     return ax

@@ -284,9 +284,8 @@ COVER_WORDS = {
     'building': Cover('buildings', ('block of buildings', 'blocks of buildings'), True),
     'road': Cover('road surface', ('stretch of road', 'stretches of road'), band='road'),
     'orchard': _patches('orchards', True), 'forest': _patches('trees', True),
-    'grassland': _patches('grass'),
     'cropland': Cover('cropland', ('stretch of cropland', 'stretches of cropland'), band='long strip of cropland'),
-    'snow and ice': _patches('snow and ice', True),
+    'snow and ice': _patches('snow and ice', True), 'grassland': _patches('grass'),
     'change': Cover('changed ground', ('changed area', 'changed areas')),
     'no change': Cover('unchanged ground', ('unchanged area', 'unchanged areas')),
 }
