@@ -38,7 +38,7 @@ Form = Enum('Form', {f: f for f in ('sarlang', 'sar-text', 'coco', 'karpathy', '
 Modality = Enum('Modality', {'sar': 'sar', 'optical': 'optical'}, type=str)
 Split = Enum('Split', {'train': 'train', 'val': 'val', 'test': 'test'}, type=str)
 Loss = Enum('Loss', {f: f for f in ('clip', 'siglip', 'same-facts')}, type=str)
-Learns = Enum('Learns', {f: f for f in ('projections', 'image', 'text', 'all', 'projector', 'lora')}, type=str)
+Learns = Enum('Learns', {f: f for f in ('projections', 'lora', 'image', 'text', 'all', 'projector')}, type=str)
 Plans = Enum('Plans', {'all': 'all', 'seen': 'seen', 'held_out': 'held-out'}, type=str)
 World = Enum('World', {'training': 'training', 'shifted': 'shifted'}, type=str)
 Size = Enum('Size', {name: name for name in PROFILES}, type=str)
@@ -774,21 +774,24 @@ def train(
     loss: Annotated[Loss, typer.Option(
         help='Contrastive loss; same-facts: captions that state the same facts are no wrong answers.')] = Loss.clip,
     trainable: Annotated[Learns | None, typer.Option(
-        help='What learns. Default: image; of a SAR-GPT, which has projector, lora and image: first the projector, '
-             'then LoRA.')] = None,
+        help='What learns; lora: thin matrices beside those of the image tower. Default: image; of a SAR-GPT, which '
+             'has projector, lora and image: first the projector, then LoRA.')] = None,
     ema: Annotated[float, typer.Option(
         help='Decay of a moving average kept as the weights, such as 0.999; 0: the last ones.', min=0)] = 0.,
     patience: Annotated[int, typer.Option(
         help='Looks at the val split (20 a stage) without a better loss until a stage stops; 0: no looks.', min=0)] = 0,
     tensorboard: Annotated[bool, typer.Option('--tensorboard', help='Event files in the folder, too.')] = False,
+    minutes: Annotated[float, typer.Option('--save-minutes', min=0, help='Time between two states of a running stage, '
+                                           'kept in the folder: a run that was killed goes on from the last.')] = 5.,
 ):
     "Train an image–text model through the stages."
     _check_stages(stages, epochs)
     if ema >= 1: raise typer.BadParameter('is not below 1', param_hint='--ema')
-    from sartext.train import train_dir
+    from sartext.train import is_main, train_dir
     path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size,
                      image_size=image_size, tensorboard=tensorboard, loss=loss.value, ema=ema, patience=patience,
-                     trainable=trainable and trainable.value)
+                     trainable=trainable and trainable.value, minutes=minutes)
+    if not is_main(): return                # of several processes one speaks
     print(f'model: {path}')
     of, gpt = ' --modality optical' if path.name.endswith('-optical') else '', (path/'projector.safetensors').is_file()
     print(f'next: sartext answer {out} {data}/records.jsonl --split test --out predictions.csv' if gpt else

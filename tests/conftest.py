@@ -40,11 +40,11 @@ def data() -> Path: return real_data()
 
 @pytest.fixture
 def power_cut(monkeypatch):
-    "A function that trains as `train.train` does and is cut off in the fourth step, once its loss is known"
+    "A function that trains as `train.train` does and is cut off in the fourth step, or another, once its loss is known"
     from sartext import train
-    def run(*args, **how):
+    def run(*args, step=4, **how):
         real, calls = train._check_finite, []
-        def cut(*a): calls.append(a); real(*a); assert len(calls) < 4, 'power cut'
+        def cut(*a): calls.append(a); real(*a); assert len(calls) < step, 'power cut'
         with monkeypatch.context() as m:
             m.setattr(train, '_check_finite', cut)
             with pytest.raises(AssertionError, match='power cut'): train.train(*args, **how)

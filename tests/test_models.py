@@ -227,6 +227,46 @@ def test_trainable_on_both_kinds_of_model(packaged, tmp_path, what):
         assert any('text' in k and 'proj' in k for k in on)
         assert (len(on) == len(list(model.parameters()))) == (what == 'all')
 
+def resnet(folder):
+    "OpenAI's other tower, tiny: convolutions, and attention whose linear layers are read and never called"
+    config = dict(embed_dim=32, vision_cfg=dict(layers=[1, 1, 1, 1], width=16, image_size=32), text_cfg=dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=1))
+    model = starts.build_model(config)
+    for block in (m for m in model.visual.modules() if hasattr(m, 'bn3')): torch.nn.init.ones_(block.bn3.weight)       # nought at first: its block would be silent
+    return starts.Start('resnet', model, None, starts.Preprocess(32), config, {})
+
+@pytest.mark.parametrize('kind', ['packaged', 'tiny', 'resnet', 'coca'])
+def test_lora_is_thin_and_leaves_no_trace(tmp_path, kind):
+    "Nothing at first; every thin matrix is learnt and heard; merged, the same outputs under the same names, which open_clip reads"
+    from sartext.models import coca
+    s = {'packaged': lambda: starts.start('packaged', size=64), 'tiny': lambda: tiny(tmp_path/'m')[0], 'resnet': lambda: resnet(tmp_path),
+         'coca': lambda: coca.start('packaged-coca', size=32)}[kind]()
+    model, seen = s.model, torch.randn(3, 3, s.preprocess.size, s.preprocess.size, generator=torch.Generator().manual_seed(0))
+    plain, before = {k: v.clone() for k, v in model.state_dict().items()}, model.encode_image(seen).detach()
+    moving = clip.trainable(model, 'lora'); thin = {k for k, p in model.named_parameters() if k.endswith(('.up', '.down'))}
+    assert torch.equal(model.encode_image(seen), before) and len(thin) >= 8
+    tower = {k for k, p in model.named_parameters() if p.requires_grad and k.startswith('visual.')}
+    assert tower - thin == {k for k, _ in model.named_parameters() if k.startswith(clip.HEADS)} and sum(model.get_parameter(k).numel() for k in thin) < sum(v.numel() for k, v in plain.items() if k.startswith('visual.'))
+    with torch.no_grad():
+        for k in thin: model.get_parameter(k).add_(.02)
+    model.encode_image(seen).square().sum().backward()
+    assert not [k for k in thin if not model.get_parameter(k).grad.abs().max() > 0]     # none is passed by
+    with torch.no_grad(): learnt = model.encode_image(seen)
+    clip.merge_lora(model); assert model.state_dict().keys() == plain.keys() and (learnt - before).abs().max() > 1e-3
+    with torch.no_grad(): torch.testing.assert_close(model.encode_image(seen), learnt, atol=1e-5, rtol=1e-4)
+    changed = {k for k, v in model.state_dict().items() if not torch.equal(v, plain[k])}
+    assert changed == {k.replace('parametrizations.', '').rsplit('.', 2)[0] for k in thin}
+    if kind == 'tiny':
+        import open_clip
+        starts.save_checkpoint(tmp_path/'m', s); theirs, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path/'m'}")
+        with torch.no_grad(): torch.testing.assert_close(theirs.eval().encode_image(seen), learnt, atol=1e-5, rtol=1e-4)
+
+def test_lora_begins_where_an_unfinished_one_ended(tmp_path):
+    "Asked for again, in whatever way: layers are plain again first, and keep what was learnt"
+    model = tiny(tmp_path/'m')[0].model; names = set(model.state_dict()); clip.trainable(model, 'lora')
+    with torch.no_grad(): model.visual.conv1.parametrizations.weight[0].up.fill_(.1); learnt = model.visual.conv1.weight.clone()
+    assert clip.lora_weights(model) and len(clip.trainable(model, 'lora')) == len(clip.trainable(model, 'lora')) and torch.equal(model.visual.conv1.weight, learnt)
+    clip.trainable(model, 'image'); assert set(model.state_dict()) == names and torch.equal(model.visual.conv1.weight, learnt)
+
 def unit(*shape, seed):
     return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 

@@ -142,6 +142,74 @@ def test_resume_equals_uninterrupted(pairs, tmp_path, power_cut):
     for seed, other in ((2, stages), (1, [replace(stages[0], lr=1e-4), stages[1]])):
         with pytest.raises(ValueError, match='another run'): train.train(begin(), other, pairs, tmp_path/'cut', seed=seed)
 
+WAYS = {'plain': {}, 'every option': dict(ema=.8, patience=9, loss='siglip'), 'lora': dict(trainable='lora', ema=.5), 'words too': dict(trainable='all')}
+
+@pytest.mark.parametrize('way', WAYS)
+def test_a_cut_in_any_step_changes_nothing(pairs, tmp_path, power_cut, way):
+    "A state a step; cut in the first stage, twice in the second: the same rows and weights, no step done twice, nothing left lying about"
+    stages = train.arm_stages('progressive', 2, 4, **SMALL); stages[1] = replace(stages[1], **WAYS[way])
+    how = dict(seed=1, val={'sar': marked(8, 'sar', 9)}); whole, history = train.train(begin(), stages, pairs, tmp_path/'whole', **how)
+    for cuts in ([2], [5, 2]):
+        out = tmp_path/str(cuts); done = 0
+        for step in cuts:
+            power_cut(begin(), stages, pairs, out, **how, minutes=0, step=step); done += step - 1
+            assert (out/train.STATE).is_file() and not (out/train.NOW).exists()
+        rows = []
+        with pytest.MonkeyPatch.context() as m:
+            m.setattr(train, '_check_finite', lambda *a: rows.append(a)); resumed, again = train.train(begin(), stages, pairs, out, **how)
+        assert len(rows) == len(history) - done and sorted(p.name for p in out.iterdir()) == ['1-optical', '2-sar', 'history.json', 'run.json']
+        for a, b in zip(history, again, strict=True): assert a == {k: pytest.approx(v, rel=1e-4) if isinstance(v, float) else v for k, v in b.items()}
+        for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values()): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4, msg=k)
+
+@pytest.mark.parametrize('kind', ['coca', 'gpt'])
+def test_a_cut_changes_nothing_for_models_that_write(tmp_path, power_cut, capsys, kind):
+    "To the bit"
+    import test_coca, test_gpt
+    of = {'coca': test_coca, 'gpt': test_gpt}[kind]; data = {m: of.drawn(16, modality=m) for m in ('optical', 'sar')}
+    whole, history = train.train(of.begin(), of.stages(2, 3), data, tmp_path/'whole', seed=1)
+    power_cut(of.begin(), of.stages(2, 3), data, tmp_path/'cut', seed=1, minutes=0); capsys.readouterr()
+    resumed, again = train.train(of.begin(), of.stages(2, 3), data, tmp_path/'cut', seed=1)
+    assert again == history and "'sar' goes on after step 1 of 3" in capsys.readouterr().out
+    for (k, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True): assert torch.equal(a, b), k
+
+def test_the_state_is_of_this_run_and_no_program(pairs, tmp_path, power_cut, capsys):
+    "Said from where; another run, a damaged file and one that runs code are refused; a state of a stage already complete counts for nothing"
+    stages, out = train.arm_stages('progressive', 2, 3, **SMALL), tmp_path/'run'
+    power_cut(begin(), stages, pairs, out, seed=1, minutes=0); assert 'goes on' not in capsys.readouterr().out
+    kept = (out/train.STATE).read_bytes()
+    class Trap:
+        def __reduce__(self): return (tmp_path/'ran').touch, ()
+    with pytest.raises(BadInput, match='now.state: the folder holds another run'): train.train(begin(), [stages[0], replace(stages[1], lr=1e-4)], pairs, out, seed=1)
+    torch.save(Trap(), out/train.STATE)
+    for raw in ((out/train.STATE).read_bytes(), kept[:-100], b''):
+        (out/train.STATE).write_bytes(raw)
+        with pytest.raises(BadInput, match='now.state: is damaged.*remove it'): train.train(begin(), stages, pairs, out, seed=1)
+    assert not (tmp_path/'ran').exists(); (out/train.STATE).write_bytes(kept); capsys.readouterr()
+    train.train(begin(), stages, pairs, out, seed=1)
+    assert capsys.readouterr().out.splitlines() == ['1 of 2 stages are done', "stage 'sar' goes on after step 1 of 3"]
+    (out/train.STATE).write_bytes(kept); longer = [*stages, replace(stages[1], name='more')]
+    assert [h['step'] for h in train.train(begin(), longer, pairs, out, seed=1)[1]] == [0, 1, *[0, 1, 2]*2] and not (out/train.STATE).exists()
+
+def test_lora_is_plain_weights_when_kept(pairs, tmp_path):
+    "Trained, saved, loaded: the outputs of the model in memory; matrices of the image tower, projections and scale moved, nothing else"
+    s = begin(); before = weights_of(s)
+    trained, history = train.train(s, [replace(train.arm_stages('direct', 0, 12, **SMALL)[0], trainable='lora', frozen_blocks=2)], {'sar': pairs['sar']}, tmp_path/'run')
+    kept = starts.load_checkpoint(tmp_path/'run'/'1-sar'); after, seen = weights_of(kept), starts.normalise(pairs['sar'].pixels, s.preprocess)
+    assert before.keys() == after.keys() == weights_of(trained).keys() and history[-1]['loss'] < .9*history[0]['loss']
+    np.testing.assert_allclose(clip.embed_images(kept.model, [seen]), clip.embed_images(trained.model, [seen]), atol=1e-5)
+    assert all(torch.equal(v, after[k]) for k, v in weights_of(trained).items())
+    moved = {k for k in after if not torch.equal(before[k], after[k])}; tower = {k for k in moved if k.startswith('visual.trunk')}
+    assert moved - tower == {'visual.head.proj.weight', 'text.proj.weight', 'logit_scale'}
+    assert tower and all(k.endswith('weight') and 'conv_dw' not in k and '.bn' not in k and 'blocks.1' not in k for k in tower)
+    for k in tower: assert torch.linalg.matrix_rank((after[k] - before[k]).flatten(1).double(), rtol=1e-3) <= clip.RANK
+
+def test_lora_without_matrices_is_refused(pairs):
+    "In one sentence, before anything is trained"
+    s = begin(); s.model.visual.trunk.conv_head.requires_grad_(False)
+    stage = replace(train.arm_stages('direct', 0, 2, **SMALL)[0], trainable='lora')
+    s.model.visual = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())
+    with pytest.raises(BadInput, match="stage 'sar': trains by LoRA, and nothing is left.*use projections or image"): train.train(s, [stage], pairs)
+
 def test_nan_stops(pairs, tmp_path):
     "At once, with the stage, the step and what to do; nothing of the broken stage is kept"
     s = begin()
@@ -211,9 +279,18 @@ unequal = {'sar': replace(pairs['sar'], captions=tuple(tuple(said(i)) for i in r
 stage = train.Stage('sar', (('sar', 1.),), 4, lr=1e-3, batch_size=8, frozen_blocks=3, ema=.5)
 train.order = lambda n, seed, modality: ((e, i) for e in range(99) for i in range(n))
 runs = [(f'clip {kind}', test_train.begin, pairs, replace(stage, loss=kind)) for kind in ('clip', 'siglip', 'same-facts')]
+runs.append(('clip lora', test_train.begin, pairs, replace(stage, trainable='lora')))
 for name, begin, data, how in [*runs, ('coca', test_coca.begin, unequal, stage)]:
     start, history = train.train(begin(), [replace(how, patience=2)], data, out/name, val=data, seed=1)
+    assert train.last_checkpoint(out/name).is_dir() and (out/name/'run.json').exists()         # for every process, at once
     if state.is_main_process: torch.save([h for h in history], out/f'{name}.history')
+real, seen = train._check_finite, []
+def cut(*a): real(*a); seen.append(a); assert len(seen) != 3, 'power cut'
+train._check_finite, how = cut, [replace(stage, loss='clip', patience=2)]
+for minutes in (0., 5.):
+    try: start, history = train.train(test_train.begin(), how, pairs, out/'cut', val=pairs, seed=1, minutes=minutes)
+    except AssertionError as e: assert 'power cut' in str(e) and minutes == 0
+if state.is_main_process: torch.save([h for h in history], out/'cut.history')
 state.wait_for_everyone(); state.destroy_process_group()
 '''
 
@@ -228,9 +305,10 @@ def shared(tmp_path_factory):
         launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={n}']
         ran = subprocess.run([*launch, top/'job.py', top/str(n), Path(__file__).parent], env=env, capture_output=True, text=True, timeout=580)
         assert ran.returncode == 0, ran.stderr[-3000:]
+        assert ran.stdout.count("stage 'sar' goes on after step 2 of 4") == 1, ran.stdout        # one process speaks
     return top
 
-@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'coca'])
+@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'clip lora', 'coca', 'cut'])
 def test_two_processes_learn_what_one_learns(shared, name):
     "The same loss curve, looks at val and saved weights, for captions of one and of twenty words too"
     one, two = (torch.load(shared/n/f'{name}.history') for n in '12')
@@ -331,6 +409,26 @@ def test_without_tensorboard_one_sentence(pairs, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r'tensorboard: is not installed; pip install "sartext\[tensorboard\]"'):
         train.train(None, [], pairs, tmp_path/'run', tensorboard=True)
     assert not (tmp_path/'run').exists()
+
+def test_a_killed_command_goes_on(built, tmp_path):
+    "kill -9 in the middle, the same command again: it says from where, and ends at the weights of one that was left alone"
+    import subprocess, sys, time
+    from pathlib import Path
+    from safetensors.torch import load_file
+    from conftest import sartext
+    begin(); how = ['train', '--data', built, '--stages', 'sar', '--epochs', '4', '--batch-size', 8, '--image-size', 32, '--trainable', 'lora', '--save-minutes', 0]
+    ran = sartext(*how, '--out', tmp_path/'whole'); assert ran.returncode == 0 and 'goes on' not in ran.stdout, ran.stderr
+    at = tmp_path/'killed'; line = [Path(sys.executable).parent/'sartext', *how, '--out', at]
+    with subprocess.Popen([*map(str, line)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        while not ((at/train.NOW).exists() and len((at/train.NOW).read_text().splitlines()) > 3): assert job.poll() is None; time.sleep(.02)
+        job.kill()
+    assert (at/train.STATE).exists() and not (at/'run.json').exists()
+    ran = sartext(*how, '--out', at); assert ran.returncode == 0, ran.stderr
+    n = json.loads((at/'run.json').read_text())['stages'][0]['steps']; said = ran.stdout.splitlines()[0].removeprefix("stage 'sar' goes on after step ")
+    assert 2 < int(said.removesuffix(f' of {n}')) < n
+    one, other = (load_file(tmp_path/name/'1-sar'/'model.safetensors') for name in ('whole', 'killed'))
+    for k, v in one.items(): torch.testing.assert_close(v, other[k], atol=1e-3, rtol=1e-2, msg=k)
+    assert sorted(p.name for p in at.iterdir()) == ['1-sar', 'history.json', 'run.json']
 
 def test_train_by_command_says_what_comes_next(built, tmp_path):
     "Losses and early stop by their options; the line it ends with runs as it stands"
