@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RECALL', 'NEAREST', 'FREQUENT', 'NGRAMS', 'CAPTIONS',
-           'MAJORITY', 'BLIND', 'ANSWERS', 'RATES', 'TUNING_SEED', 'HOW', 'UNTUNED', 'AS_THEY_ARE', 'held_out', 'tell',
-           'draw_sets', 'read_own', 'build_sets', 'Column', 'columns', 'Measure', 'recall_of', 'recall_bounds',
-           'concise', 'tower_rows', 'facts_of', 'answers_of', 'untrained', 'all_texts', 'run_arm', 'same_classes',
-           'training_of', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table', 'gain_table',
-           'plot_arms', 'once', 'spelt', 'compare_seeds', 'rates_table', 'result_of', 'build_filtered', 'compare_sets']
+           'MAJORITY', 'BLIND', 'ANSWERS', 'NAMED', 'WITHIN', 'DULL_NAMES', 'FRAME', 'CLASSES', 'UNSEEN', 'COUNTS',
+           'RATES', 'TUNING_SEED', 'HOW', 'UNTUNED', 'AS_THEY_ARE', 'held_out', 'tell', 'draw_sets', 'read_own',
+           'build_sets', 'Column', 'columns', 'Measure', 'recall_of', 'recall_bounds', 'concise', 'tower_rows',
+           'facts_of', 'answers_of', 'class_of', 'count_of', 'label_rows', 'frame_tones', 'labels_of', 'label_bounds',
+           'split_blocks', 'ground_only', 'untrained', 'all_texts', 'run_arm', 'same_classes', 'training_of', 'level',
+           'tune', 'arms_of', 'values', 'compare_table', 'difference_table', 'gain_table', 'plot_arms', 'once', 'spelt',
+           'compare_seeds', 'rates_table', 'result_of', 'build_filtered', 'compare_sets']
 
 # %% ../nbs/46_compare.ipynb #8c481356
 import copy, hashlib, json, time
@@ -216,6 +218,115 @@ def _answered(start, column: Column, taught: Sequence[Record]) -> dict[str, list
 
 ANSWERS = Measure(answers_of, 'accuracy', 'accuracy', of=questions_of,
                   beside=tuple(f'accuracy, {who}' for who in (MAJORITY, BLIND)))
+
+# %% ../nbs/46_compare.ipynb #21fed585
+NAMED, WITHIN = 'accuracy', 'within one'    # protocols; the second where labels are numbers
+DULL_NAMES = 'linear probe', 'nearest training picture', 'most frequent label'
+FRAME = 'frame brightness only'
+
+def class_of(record: Record) -> str: return record.boxes[0].category if record.boxes else 'none'
+def count_of(record: Record) -> int: return len(record.boxes)
+
+def label_rows(
+    start, records: Sequence[Record], label: Callable, held: bool, most: int = 24,
+) -> tuple[list, np.ndarray]:
+    "The labels of `records`, and for each the mean of at most `most` of its sentences: unit rows (labels, D)"
+    from sartext.models.clip import embed_texts
+    texts = {}
+    for r in records: texts.setdefault(label(r), set()).update(c.text for c in r.captions if held_out(c) == held)
+    names = sorted(n for n, own in texts.items() if own)
+    rng, some = np.random.default_rng(0), [sorted(texts[n]) for n in names]
+    some = [own if len(own) <= most else rng.choice(own, most, replace=False).tolist() for own in some]
+    rows = embed_texts(start.model, start.tokenizer, [t for own in some for t in own])
+    means = np.stack([part.mean(0) for part in np.split(rows, np.cumsum([len(own) for own in some])[:-1])])
+    return names, means/np.linalg.norm(means, axis=1, keepdims=True)
+
+def frame_tones(pixels, share: float = 1/8) -> np.ndarray:  # uint8 (N, 3, H, W) → (N, 2)
+    "Mean and standard deviation of the outer frame of each picture, an eighth of the side wide"
+    grey = pixels[:, 0].numpy().astype(float); n, h, w = grey.shape; a, b = round(h*share), round(w*share)
+    inside = np.zeros((h, w), bool); inside[a:h - a, b:w - b] = True
+    return np.stack([grey[:, ~inside].mean(1), grey[:, ~inside].std(1)], 1)
+
+# %% ../nbs/46_compare.ipynb #6392d22c
+def labels_of(
+    start, tests: dict[str, Column], texts=None, pairs=None,    # as every measure takes them
+    label: Callable[[Record], str | int] = class_of,            # of a record
+    unseen: bool = False,            # choose among the labels of the test: zero-shot where training has none of them
+    frame: bool = False,             # also a probe of the frame's brightness
+) -> dict[str, dict[str, list[float]]]:
+    "Each picture's share in the accuracy of its label, percent: by the nearest sentences, and by dull answers"
+    from collections import Counter
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    train, res, known = pairs['sar'], {}, {}
+    taught = np.array([label(r) for r in train.records])
+    def probe(x): return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, taught)
+    if not unseen: rows = tower_rows(start, train); linear = probe(rows)
+    if frame: framed = probe(frame_tones(train.pixels))
+    for name, column in tests.items():
+        asked, held = column.pairs.records, held_out(column.said()[0])
+        seen, truth = tower_rows(start, column.pairs), np.array([label(r) for r in asked])
+        if unseen or held not in known:
+            known[held] = label_rows(start, asked if unseen else train.records, label, held)
+        names, told = known[held]
+        said = {'': np.array(names)[(seen @ told.T).argmax(1)]}
+        if not unseen:
+            usual = Counter(taught.tolist()).most_common(1)[0][0]
+            dull = linear.predict(seen), taught[(seen @ rows.T).argmax(1)], np.full(len(truth), usual)
+            said |= dict(zip(DULL_NAMES, dull))
+        if frame: said[FRAME] = framed.predict(frame_tones(column.pairs.pixels))
+        right = {NAMED: lambda a: a == truth}
+        if truth.dtype.kind == 'i': right[WITHIN] = lambda a: abs(a - truth) <= 1
+        res[name] = {', '.join(filter(None, (p, who))): (100.*is_right(a)).tolist()
+                     for p, is_right in right.items() for who, a in said.items()}
+    return res
+
+# %% ../nbs/46_compare.ipynb #7491d04f
+def label_bounds(protocol: str, tests: dict[str, Column], label: Callable = class_of) -> tuple[list, list]:
+    "Accuracy of guessing among the labels of each column"
+    return [['chance', *(100/len({label(r) for r in c.pairs.records}) for c in tests.values())]], []
+
+CLASSES = Measure(partial(labels_of, label=class_of, frame=True), NAMED, 'accuracy', bounds=label_bounds, of=concise,
+                  beside=tuple(f'{NAMED}, {who}' for who in (*DULL_NAMES, FRAME)))
+UNSEEN = Measure(partial(labels_of, label=class_of, unseen=True), NAMED, 'accuracy', bounds=label_bounds, of=concise)
+COUNTS = Measure(partial(labels_of, label=count_of), NAMED, 'accuracy', also=(WITHIN,), of=concise,
+                 beside=tuple(f'{NAMED}, {who}' for who in DULL_NAMES))
+
+# %% ../nbs/46_compare.ipynb #12027b46
+def split_blocks(
+    records: Iterable[Record],
+    label: Callable = class_of,
+    blocks: int = 10,                    # of each class, by the path of the picture
+    test: Sequence[int] = (2, 7),        # which of them
+    val: Sequence[int] = (5,),
+    guard: int = 3,                      # pictures next to a held-out block that nobody sees
+) -> list[Record]:
+    "Split each class by contiguous blocks; the block becomes the scene"
+    own, res = {}, []
+    for r in sorted(records, key=lambda r: r.image): own.setdefault(label(r), []).append(r)
+    if few := [str(n) for n, rs in own.items() if len(rs) < blocks]:
+        raise BadInput(Problem(', '.join(few[:3]), '', f'has fewer than {blocks} pictures', 'add some or leave it out'))
+    for name, rs in own.items():
+        at = np.arange(len(rs))*blocks//len(rs)
+        part = np.array(['test' if b in test else 'val' if b in val else 'train' for b in range(blocks)])[at]
+        for i, r in enumerate(rs):
+            near = part[max(0, i - guard):i + guard + 1]
+            if part[i] != 'train' or (near == 'train').all():
+                res.append(replace(r, split=str(part[i]), scene=f'{name} block {at[i]}'))
+    return res
+
+# %% ../nbs/46_compare.ipynb #d293b4d1
+def ground_only(
+    image: np.ndarray,       # uint8 (H, W), a chip with its target in the middle
+    seed: int = 0,
+    share: float = 1/8,      # of the side: the width of the frame that is kept
+) -> np.ndarray:
+    "The chip without its target: every pixel inside the frame is drawn anew from the pixels of the frame"
+    h, w = image.shape; a, b = round(h*share), round(w*share)
+    inside = np.zeros((h, w), bool); inside[a:h - a, b:w - b] = True
+    res = image.copy(); res[inside] = np.random.default_rng(seed).choice(image[~inside], inside.sum())
+    return res
 
 # %% ../nbs/46_compare.ipynb #69608c43
 def untrained(start):

@@ -136,3 +136,70 @@ def test_other_settings_of_the_measure_are_other_runs(quizzed, tmp_path):
     assert [level(n)['accuracy'] for n in (8, 8, 64)] == [[8], [8], [64]] and runs == [8, 64]
     for of in (compare.concise, compare.captions_of): level(64, of=of)         # these two have the same columns
     assert runs == [8, 64, 64, 64]
+
+def chips(n=40, classes=('tank', 'truck')):
+    from sartext.records import Box, Record
+    return [Record(f'{c} {i}', f'{c}/{i:03}.png', 32, 32, boxes=(Box(c, 0, 0, 32, 32),), labelled_classes=classes)
+            for c in classes for i in range(n)]
+
+def test_blocks_keep_neighbours_apart():
+    "Held-out blocks are whole and contiguous, every class is in every split, and no training chip lies within the guard"
+    told = compare.split_blocks(reversed(chips(57)), guard=4)
+    for name in ('tank', 'truck'):
+        at = {s: [int(r.id.split()[1]) for r in told if r.split == s and r.id.startswith(name)] for s in ('train', 'val', 'test')}
+        assert min(abs(a - b) for a in at['train'] for b in at['val'] + at['test']) == 5
+        runs = {r.scene: [] for r in told if r.split == 'test' and r.id.startswith(name)}
+        for r in told:
+            if r.scene in runs: runs[r.scene].append(int(r.id.split()[1]))
+        assert len(runs) == 2 and all(own == list(range(own[0], own[0] + len(own))) for own in runs.values())
+    assert not {r.scene for r in told if r.split == 'train'} & {r.scene for r in told if r.split != 'train'}
+
+def test_no_pixel_of_the_target_is_left():
+    chip = np.arange(64*64).reshape(64, 64)%199; chip[8:56, 8:56] = 200
+    bare = compare.ground_only(chip.astype(np.uint8), seed=3)
+    assert 200 not in bare and (bare[:8] == chip[:8]).all() and (bare[:, 56:] == chip[:, 56:]).all()
+
+@pytest.fixture
+def named(monkeypatch):
+    "A tower whose features are given by each picture's number in its name, and sentences that lie on the labels' own axes"
+    import torch
+    from sartext.train import Pairs
+    def rows(start, pairs, batch=128): return np.stack([start[r.id] for r in pairs.records])
+    def told(start, records, label, held, most=24):
+        names = sorted({label(r) for r in records}); return names, np.stack([start[n] for n in names])
+    monkeypatch.setattr(compare, 'tower_rows', rows); monkeypatch.setattr(compare, 'label_rows', told)
+    def pairs(records, value=0):
+        said = tuple((SimpleNamespace(rules=(), kind='concise', text=''),) for _ in records)
+        return Pairs(torch.full((len(records), 3, 16, 16), value, dtype=torch.uint8), said, tuple(records))
+    return pairs
+
+def test_the_nearest_sentence_names(named):
+    "Right features name all, turned ones none; the most frequent label is that of training, not of the test"
+    rs, axes = chips(4), {'tank': np.array([1., 0]), 'truck': np.array([0., 1])}
+    features = axes | {r.id: axes[compare.class_of(r)] for r in rs}
+    train, tests = {'sar': named(rs[:4] + rs[4:6])}, {'seen plans': compare.Column(named(rs))}
+    def mean(found): return {k: np.mean(v) for k, v in found['seen plans'].items()}
+    right = mean(compare.CLASSES.take(features, tests, None, train))
+    assert right[compare.NAMED] == right['accuracy, linear probe'] == right['accuracy, nearest training picture'] == 100
+    assert right['accuracy, most frequent label'] == 50 and set(right) == {compare.NAMED, *compare.CLASSES.beside}
+    turned = features | {'tank': axes['truck'], 'truck': axes['tank']}
+    wrong = mean(compare.CLASSES.take(turned, tests, None, train))
+    assert wrong[compare.NAMED] == 0 and wrong['accuracy, linear probe'] == 100
+
+def test_unseen_classes_are_chosen_among_themselves(named):
+    rs = chips(4, ('car', 'tank', 'truck'))
+    features = {r.id: np.array([1., 0]) for r in rs} | {'car': np.array([1., 0]), 'tank': np.array([.9, .1]), 'truck': np.array([0., 1])}
+    asked = {'seen plans': compare.Column(named([r for r in rs if compare.class_of(r) != 'car']))}
+    found = compare.UNSEEN.take(features, asked, None, {'sar': named([r for r in rs if compare.class_of(r) == 'car'])})['seen plans']
+    assert list(found) == [compare.NAMED] and np.mean(found[compare.NAMED]) == 50       # all tanks, though cars lie nearest
+    assert compare.UNSEEN.bounds(compare.NAMED, asked)[0] == [['chance', 50.]]
+
+def test_counts_within_one(named):
+    from sartext.records import Box, Record
+    def scene(i, n): return Record(f's{i}', f'{i}.png', 99, 99, boxes=tuple(Box('ship', 9*k, 9, 8, 8) for k in range(n)))
+    rs = [scene(i, n) for i, n in enumerate((1, 1, 1, 2, 3, 4))]
+    features = {1: np.array([1., 0]), 2: np.array([0., 1]), 3: np.array([-1., 0]), 4: np.array([0., -1])} | {r.id: np.array([0., 1]) for r in rs}
+    found = compare.COUNTS.take(features, {'all': compare.Column(named(rs))}, None, {'sar': named(rs)})['all']
+    assert np.mean(found[compare.NAMED]) == pytest.approx(100/6) and np.mean(found[compare.WITHIN]) == pytest.approx(500/6)
+    assert np.mean(found[f'{compare.NAMED}, most frequent label']) == 50
+    assert np.mean(found[f'{compare.WITHIN}, most frequent label']) == pytest.approx(400/6)
