@@ -80,6 +80,22 @@ def test_notebook(path, executed):
         if not near: bad.append(f'cell {i}: figures {figures} are now {figures_now}')
     assert not bad, f'{name} says something else now; run it again and commit it\n' + '\n'.join(bad)
 
+@pytest.mark.parametrize('path', [p for p in OTHERS if 'tutorials' in p.parts], ids=name_of)
+def test_solutions(path, tmp_path):
+    "An exercise that nobody solved says so; with its folded solution in its place it is right"
+    nb, exercise, solved = read(path), None, []
+    for i, c in enumerate(nb.cells):
+        if c.cell_type == 'code' and re.search(r'^\w+ = \.\.\.$', c.source, flags=re.M): exercise = i
+        solution = c.cell_type == 'markdown' and re.search(r'<details>.*?```python\n(.*?)```', c.source, flags=re.S)
+        if not solution: continue
+        assert shown(nb.cells[exercise])[0].startswith('Not solved yet')
+        source = re.sub(r'^\w+ = \.\.\.$', lambda _: solution[1], nb.cells[exercise].source, flags=re.M)
+        nb.cells[exercise].source = source; solved.append(exercise); exercise = None
+    assert solved and exercise is None, f'{path.name} has no exercise, or one without a solution'
+    (tmp_path/path.name).write_text(json.dumps(nb))
+    again = read(run_notebook(tmp_path/path.name, tmp_path/'solved.ipynb', timeout=600, progress=False))
+    assert [shown(again.cells[i])[0] for i in solved] == ['Right.']*len(solved)
+
 @pytest.fixture(scope='module')
 def smoke(tmp_path_factory):
     "One run of the whole at the smallest size"
