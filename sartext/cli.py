@@ -355,9 +355,10 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str, repor
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
     print(f"{', '.join(found)}: {out}")
     if _index_dir(out).is_dir(): print(f'index masks of the colour masks: {_index_dir(out)}')
-    if not report: return
-    from sartext.reproduce import captions_page
-    print(f'page: {captions_page(out, report, seed=seed)}')
+    if report:
+        from sartext.reproduce import captions_page
+        print(f'page: {captions_page(out, report, seed=seed)}')
+    print(f'next: sartext build --records {out} --out data')
 
 # %% ../nbs/62_cli.ipynb #af3c0984
 @app.command()
@@ -576,13 +577,13 @@ def build(
     found = [_of(n['images'], 'image') + f' ({parts})', _of(n['captions'], 'caption'), _of(len(problems), 'problem')]
     found += [f'{m} {k} removed' for k, m in n['filtered'].items()]
     found += [f'{_of(m, k[:-1])} left out (not so of the images packed)' for k, m in n['dropped'].items() if m]
-    print(f"{', '.join(found)}: {out}")
+    print(f"{', '.join(found)}: {out}\nnext: sartext train --data {out} --stages sar --out model")
 
 # %% ../nbs/62_cli.ipynb #a72dc6ea
 @app.command()
 def leaks(
-    records: Annotated[Path, typer.Argument(metavar='RECORDS', help='JSONL file of records with splits.')],
-    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as noted by narrate.')] = None,
+    records: Annotated[Path, typer.Argument(metavar='RECORDS', help='Data set of build, or records with splits.')],
+    images: Annotated[Path | None, typer.Option(help='Folder with the images; default: as narrate noted.')] = None,
     out: Annotated[Path | None, typer.Option(help='CSV file for every group: splits, why, ids.')] = None,
     workers: Workers = 1,
     on_error: Faults = OnError.stop,
@@ -590,6 +591,7 @@ def leaks(
     "Which copies, turned copies, look-alikes, scenes and overlapping ground straddle a given split."
     from sartext.dataset.splits import fingerprints, leak_table, leakage, shared_texts
     from sartext.records import images_of, read_records
+    if (records/'records.jsonl').is_file(): records = records/'records.jsonl'
     problems, root = Problems(on_error.value), images_of(records) if images is None else images
     found = list(read_records(records, problems))
     if not any(r.split for r in found):
@@ -610,7 +612,7 @@ def leaks(
 @app.command('export')
 def export_data(
     data: Annotated[Path, typer.Argument(metavar='DATA', help='Folder of a built data set.')],
-    to: Annotated[Form, typer.Option(help='The form.')],
+    to: Annotated[Form, typer.Option(help='The form.', case_sensitive=False)],
     out: Annotated[Path, typer.Option(help='New folder for texts and images.')],
     modality: Annotated[Modality, typer.Option(help='Which images.')] = Modality.sar,
     plain: Annotated[bool, typer.Option('--plain', help="Only the form's own fields; facts are lost.")] = False,
@@ -934,6 +936,8 @@ def answer(
                       'train it first: sartext train --start packaged-gpt')
     _write_answers(said, out); part.unlink(missing_ok=True); _note_problems(problems, out)
     print(f"{_of(len(said), 'answer')}: {out}")
+    part_of = f' --split {split.value}' if split else ''
+    print(f'next: sartext evaluate answers --predictions {out} --questions {records}{part_of}')
 
 # %% ../nbs/62_cli.ipynb #e2b0910c
 @evaluate.command()

@@ -6,10 +6,10 @@
 __all__ = ['ARMS', 'TRIED', 'SAME_CLASSES', 'LOOKS', 'STATE', 'NOW', 'EPOCHS', 'Stage', 'arm_stages', 'Pairs', 'captions_of',
            'questions_of', 'told_images', 'read_pairs', 'order', 'batches', 'pick', 'said_keys', 'gains', 'step_pixels',
            'text_table', 'contrastive', 'word_loss', 'objective', 'lr_at', 'optimizer_for', 'keep_memory', 'Kept',
-           'is_main', 'Halfway', 'data_parallel', 'loss_parts', 'of_all', 'look', 'check_stage', 'run_stage',
-           'data_stamp', 'event_writer', 'recorder', 'steps_of', 'train', 'plot_history', 'runs_table', 'first_caption',
-           'retrieve', 'stage_list', 'train_dir', 'last_checkpoint', 'encoder_of', 'embed_split', 'of_file',
-           'evaluate_dir']
+           'processes', 'is_main', 'Halfway', 'data_parallel', 'loss_parts', 'of_all', 'look', 'check_stage',
+           'run_stage', 'data_stamp', 'event_writer', 'recorder', 'steps_of', 'train', 'plot_history', 'runs_table',
+           'first_caption', 'retrieve', 'stage_list', 'train_dir', 'last_checkpoint', 'encoder_of', 'embed_split',
+           'of_file', 'evaluate_dir']
 
 # %% ../nbs/45_train.ipynb #589afe2f
 import hashlib, json, math, os, time
@@ -88,7 +88,7 @@ def told_images(
         own = tuple(c for c in of(record) if c.text and keep(c))
         if own: none = False; yield record, own, image
     if none: raise BadInput(Problem(str(data), f'split {split!r}', f'no {modality} pictures with captions',
-                                    'build a larger set, or name another split or stage'))
+                                    'name another split or stage, such as --stages sar, or build a set that has some'))
 
 def read_pairs(
     data: str | Path,                             # folder written by `sartext build`
@@ -274,10 +274,16 @@ class Kept:
 # %% ../nbs/45_train.ipynb #0802e628
 STATE = 'now.state'     # in a training folder: how far the stage is that runs
 
+def processes():
+    "`accelerate`'s state of the processes that train together, where there is no accelerator too (gloo)"
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+    return PartialState(cpu=parse_flag_from_env('ACCELERATE_USE_CPU') or not torch.accelerator.is_available())
+
 def is_main() -> bool:
     "Whether this process is the one, of those that train together, which writes and speaks"
-    from accelerate import PartialState
-    return PartialState().is_main_process
+    return processes().is_main_process
 
 class Halfway:
     "The state of a stage that runs, in a file: a run that was cut off goes on from there"
@@ -309,7 +315,7 @@ class Halfway:
 def data_parallel(accelerator=None):    # an `accelerate.Accelerator`; default: one made here
     "The accelerator, if each of its processes holds all weights"
     from accelerate import Accelerator
-    acc = accelerator or Accelerator()
+    processes(); acc = accelerator or Accelerator()
     if acc.distributed_type in ('FSDP', 'DEEPSPEED', 'MEGATRON_LM'):
         how = acc.distributed_type.value
         raise BadInput(Problem('accelerate', '', f'is configured for {how}, which splits the weights',
@@ -494,7 +500,6 @@ def train(
     **kw,                             # `gain`, `accelerator` of `run_stage`
 ) -> tuple:
     "Train through `stages` in order; returns the start with its trained model, and the history of all steps"
-    from accelerate import PartialState
     from sartext.models.clip import with_bias
     from sartext.models.gpt import writes
     if tensorboard and out is None: raise ValueError('tensorboard needs a folder: give out=')
@@ -515,8 +520,9 @@ def train(
             half = Halfway(out and out/STATE, _run(name, stages[:i + 1], seed, data), minutes)
             history += run_stage(start, stage, pairs, texts, seed, val=val, log=log, half=half, **kw)
         if out and is_main(): _save(start, name, stages[:i + 1], history, out, seed, data)
-        PartialState().wait_for_everyone()      # nobody goes on before the checkpoint is there
-    if out and is_main(): (out/STATE).unlink(missing_ok=True)
+        processes().wait_for_everyone()         # nobody goes on before the checkpoint is there
+    if out and is_main():
+        for file in (out/STATE, *out.glob(f'.{STATE}.*.part')): file.unlink(missing_ok=True) # a kill cuts writes
     return start, history
 
 # %% ../nbs/45_train.ipynb #9a014e63
@@ -597,7 +603,7 @@ def stage_list(
     try: often = [float(e) for e in epochs.split(',')] if epochs else [EPOCHS[n] for n in names]
     except ValueError: often = []
     if len(often) != len(names) or not all(0 < n < math.inf for n in often):
-        raise BadInput(Problem('--epochs', '', f'{epochs!r} does not fit {len(names)} stages',
+        raise BadInput(Problem('--epochs', '', f'{epochs!r} does not fit {names}',
                                'give a number above 0 for each'))
     res = []
     for name, n, what in zip(names, often, usual(len(names))):

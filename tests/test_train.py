@@ -269,10 +269,10 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import test_coca, test_train, torch
-from accelerate import PartialState
 from sartext import train
 from sartext.records import Caption
-torch.set_num_threads(1); out = Path(sys.argv[1]); state = PartialState()
+torch.set_num_threads(1); out = Path(sys.argv[1]); state = train.processes()
+assert state.num_processes == int(out.name), state          # two that know nothing of each other would agree, too
 pairs = {'sar': test_coca.drawn(16)}
 said = lambda i: [Caption(' '.join(['ships']*(1 if i % 2 else 20)) + f' {i // 4}.')]       # long ones fall to one process, short ones to the other
 unequal = {'sar': replace(pairs['sar'], captions=tuple(tuple(said(i)) for i in range(16)))}
@@ -316,7 +316,8 @@ def test_two_processes_learn_what_one_learns(shared, name):
     for a, b in zip(one, two): assert a == {k: pytest.approx(v, abs=1e-4) if isinstance(v, float) else v for k, v in b.items()}
     from safetensors.torch import load_file
     weights = [load_file(shared/n/name/'1-sar'/'model.safetensors') for n in '12']
-    for k, v in weights[0].items(): torch.testing.assert_close(v, weights[1][k], atol=1e-4, rtol=1e-3, msg=k)
+    far = 5e-4 if name == 'clip lora' else 1e-4        # one factor of a correction begins at zero: Adam makes its rounding as large as a slope
+    for k, v in weights[0].items(): torch.testing.assert_close(v, weights[1][k], atol=far, rtol=1e-3, msg=k)
 
 # --- which weights stay, and what is written while it runs
 

@@ -211,10 +211,11 @@ def finished(record: Record, split: str, made: dict) -> Record:
 # %% ../../nbs/22_build.ipynb #2fd759dc
 def _whole(data_dir: str | Path) -> Path:
     "The folder, if it holds a finished data set"
-    data_dir = Path(data_dir)
-    if not (data_dir/'manifest.json').exists():
-        raise BadInput(Problem(str(data_dir), '', 'holds no manifest.json, so no finished data set',
-                               'run `sartext build` (again): it goes on where it stopped'))
+    if not ((data_dir := Path(data_dir))/'manifest.json').exists():
+        why = 'is no folder with a data set', 'give the folder that `sartext build` wrote'
+        if any((data_dir/p).exists() for p in ('.work', 'images')):
+            why = 'is an unfinished data set', 'run `sartext build` again: it goes on where it stopped'
+        raise BadInput(Problem(str(data_dir), '', *why))
     return data_dir
 
 def optical_partner(record: Record) -> Record:

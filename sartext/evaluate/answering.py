@@ -544,7 +544,7 @@ def read_items(path: str | Path, problems: Problems | None = None, split: str = 
                  for q in t.questions if q.application != 'image description']
     if not found:
         problems.add(path, '', f'holds no questions{f" of split {split}" if split else ""}',
-                     'give records with questions: sartext narrate writes them')
+                     f'give records with questions: sartext {"build" if split else "narrate"} writes them')
     return found
 
 # %% ../../nbs/42_answering.ipynb #18d103ef
@@ -618,7 +618,8 @@ def match_predictions(
         k = of_index.get(s.index) if s.index and of_index else of.get(_row_key(known.get(s.image, ''), s.question))
         what = f'{s.question[:60]!r} of image {s.image!r}'
         if k is None:
-            problems.add(path, s.place, f'{what} is no question of the set', "leave it out or pass on_error='skip'")
+            problems.add(path, s.place, f'{what} is no question of the set',
+                         "leave it out (descriptions are for evaluate captions) or pass on_error='skip'")
         elif s.truth and s.truth.lower() != items[k].reference.lower() and not items[k].options:
             problems.add(path, s.place, f'its truth is {s.truth[:40]!r}, the set has {items[k].reference[:40]!r}',
                          'use the questions it was made for')

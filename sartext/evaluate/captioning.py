@@ -597,7 +597,8 @@ def evaluate_file(
     if records is not None:
         known = records_of(refs, records)
         for i in [i for i in refs if i not in known]:
-            problems.add(predictions, f'image {i}', 'is no id and no image of the records', 'give its record')
+            problems.add(predictions, f'image {i}', 'is no id and no image of the records',
+                         'give its record, and name images in predictions and references as the records do')
         left += sum(i not in known for i in refs)
         said, refs = ({i: o[i] for i in refs if i in known} for o in (said, refs))
         lost = Problem(str(predictions), '', 'no image is among the records', 'give the records of these images')
