@@ -129,7 +129,7 @@ def _describe(cells, title: str) -> None:
         if c.cell_type == 'markdown': said = _lead(c.source, said)
         pictures = any('image/png' in o.get('data', {}) for o in c.get('outputs', []))
         if pictures and not re.search(r'^#\|\s*fig-alt:', c.source, flags=re.M):
-            alt = 'Figure: ' + '. '.join(w.rstrip('.') for w in said if w) + '.'
+            alt = 'Figure: ' + ' '.join(w if w[-1] in '.?!' else f'{w}.' for w in said if w)
             c.source = f'#| fig-alt: {json.dumps(alt, ensure_ascii=False)}\n{c.source}'
 
 # %% ../nbs/61_website.ipynb #864a5831
