@@ -9,7 +9,7 @@ __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine'
            'app', 'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown', 'Colours',
            'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
            'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer',
-           'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments']
+           'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments', 'site']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -1107,3 +1107,16 @@ def experiments(
     _both(images, annotations)
     for path in run(name, profile.value, out, results, images, annotations, seed, force):
         print(f'results: {path}')
+
+# %% ../nbs/62_cli.ipynb #e253e35c
+@app.command()
+def site(
+    out: Annotated[Path | None, typer.Option(help='Folder for it; default: _proc in the clone.')] = None,
+):
+    "Make the site of a clone and check its pages.\n\nNeeds the tools that make test installs."
+    from sartext.website import build_site, check_site, renderer
+    faults = check_site(pages := build_site(out))
+    for p in faults: print(f'fault: {p}', file=sys.stderr)
+    if renderer() != 'quarto': print('rendered by smalldocs; untried: Quarto, which is not installed here')
+    print(f'site: {pages/"index.html"}')
+    if faults: raise typer.Exit(1)

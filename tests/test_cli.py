@@ -6,7 +6,7 @@ from PIL import Image
 import pytest
 from conftest import sartext
 
-VERBS = [['simulate'], ['narrate'], ['build'], ['leaks'], ['train'], ['caption'], ['answer'], ['evaluate'], ['evaluate', 'retrieval'], ['evaluate', 'captions'], ['setup-spice'], ['reproduce'], ['experiments']]
+VERBS = [['simulate'], ['narrate'], ['build'], ['leaks'], ['train'], ['caption'], ['answer'], ['evaluate'], ['evaluate', 'retrieval'], ['evaluate', 'captions'], ['setup-spice'], ['reproduce'], ['experiments'], ['site']]
 
 @pytest.mark.parametrize('verb', VERBS, ids=' '.join)
 def test_help(verb):

@@ -41,4 +41,6 @@ def test_notebook_is_clean(fresh, nb):
 
 def test_readme_matches_index():
     from sartext.website import readme
-    assert (root/'README.md').read_text() == readme(), """run python -c 'from sartext.website import write_readme; write_readme()'"""
+    text = readme(pictures=(pictures := []))
+    kept = [p.read_bytes() for p in sorted((nbs/'images').glob('readme-*.png'))]
+    assert ((root/'README.md').read_text(), kept) == (text, pictures), """run python -c 'from sartext.website import write_readme; write_readme()'"""
