@@ -570,6 +570,7 @@ def retrieve(
     of: Callable[[Sequence[Caption]], Caption] = first_caption,  # which caption stands for a picture
     table=None,                           # `text_table` with these texts, where the text tower did not learn
     batch: int = 128,                     # pictures embedded at a time
+    keys: Sequence[str] | None = None,    # pictures of one key are as good a hit; None: of the facts the captions state
 ) -> dict:                                # protocol → `Recalls`
     "Retrieval on `pairs`, one text a picture, under every protocol"
     from sartext.evaluate.retrieval import recalls
@@ -579,7 +580,7 @@ def retrieve(
     chunks = (normalise(pairs.pixels[i:i + batch], start.preprocess) for i in range(0, len(pairs), batch))
     images, texts = embed_images(start.model, chunks), [c.text for c in said]
     told = embed_texts(start.model, start.tokenizer, texts) if table is None else _from_table(start.model, table, texts)
-    return recalls(images, told, said_keys(said), texts)
+    return recalls(images, told, said_keys(said) if keys is None else list(keys), texts)
 
 def _from_table(model, table, texts):
     "Embeddings of `texts`, not normalised, the frozen text tower's part read from `table`"

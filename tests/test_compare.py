@@ -19,7 +19,7 @@ def made(gain, seed=0, seeds=SEEDS, spread=.0):
                         'columns': {'seen plans': {compare.FACTS: values.tolist()}}})
     return res
 
-def column(n=N): return {'seen plans': SimpleNamespace(pairs=range(n), scenes=lambda: [str(i) for i in range(n)], said=lambda: [])}
+def column(n=N): return {'seen plans': SimpleNamespace(pairs=range(n), scenes=lambda: [str(i) for i in range(n)], said=lambda: [], keys=lambda: [])}
 def verdict(results, **kw): return compare.difference_table(results, column(**kw))['rows'][0][1]
 
 @pytest.mark.parametrize('gain,sign,word', [(5, '+', 'wins'), (-5, '-', 'loses'), (0, '', 'not separated')])
@@ -203,3 +203,58 @@ def test_counts_within_one(named):
     assert np.mean(found[compare.NAMED]) == pytest.approx(100/6) and np.mean(found[compare.WITHIN]) == pytest.approx(500/6)
     assert np.mean(found[f'{compare.NAMED}, most frequent label']) == 50
     assert np.mean(found[f'{compare.WITHIN}, most frequent label']) == pytest.approx(400/6)
+
+def test_a_caption_by_eye_belongs_to_one_scene():
+    "Only a test picture with the very boxes, size and spacing the caption was written for gets it"
+    from sartext.records import Box
+    from sartext.simulate import WORLD, scene, to_record
+    def drawn(i, seed=0, size=256, split='test'): return replace(to_record(scene(seed, i, WORLD, size, sar=False)), split=split)
+    own = drawn(552)
+    with_it, = compare.with_written([own]); told, = with_it.captions
+    assert compare.written(told) and compare.held_out(told) and told.text == compare.read_written()[own.id][1]
+    assert compare.concise(with_it) == () and not told.facts
+    less, moved = replace(own, boxes=own.boxes[1:]), replace(own, boxes=(*own.boxes[1:], Box('ship', 0, 0, 9, 9)))
+    others = drawn(552, size=128), drawn(552, seed=1), drawn(552, split='train'), drawn(552, split='val'), drawn(549), less, moved
+    assert [r.captions for r in compare.with_written(others)] == [()]*7
+    known = compare.read_written()
+    assert list(known) == [f'sim-0-{i:06}' for i in range(550, 850)] and all(5 < len(t.split()) < 31 for _, t in known.values())
+
+@pytest.fixture(scope='module')
+def by_eye(tmp_path_factory):
+    "A built set of scenes 546–553 drawn as the profile `tiny` draws them: 550–553 are the test and have captions by eye"
+    from sartext.records import read_records, write_records
+    from sartext.simulate import write_world
+    at = tmp_path_factory.mktemp('by_eye'); world = write_world(at/'world', 8, start=546)
+    records = (replace(r, split='train' if i < 4 else 'test') for i, r in enumerate(read_records(world)))
+    write_records(compare.with_written(compare.tell(records)), world)
+    return compare.build_sets({'sar': world}, at/'built')
+
+def test_captions_by_eye_are_a_column_of_their_own(by_eye):
+    "The pictures and the hits of the seen plans, other texts; in no other column, in no training, not among concise captions"
+    from sartext.models.starts import start
+    from sartext.train import read_pairs, retrieve
+    begin = start('packaged', size=32); tests = compare.columns(by_eye, begin.preprocess)
+    assert list(tests) == ['seen plans', 'held-out plans', compare.WRITTEN]
+    seen, eye = tests['seen plans'], tests[compare.WRITTEN]
+    assert [c.text for c in eye.said()] == [t for _, t in list(compare.read_written().values())[:4]]
+    assert [r.id for r in eye.pairs.records] == [r.id for r in seen.pairs.records] and (eye.pairs.pixels == seen.pairs.pixels).all()
+    assert eye.keys() == seen.keys() and eye.scenes() == seen.scenes()
+    assert not any(compare.written(c) for n in ('seen plans', 'held-out plans') for own in tests[n].pairs.captions for c in own)
+    assert list(compare.columns(by_eye, begin.preprocess, of=compare.concise)) == ['seen plans', 'held-out plans']
+    train = read_pairs(by_eye['sar'], 'train', 'sar', begin.preprocess)
+    assert len(train) == 4 and not any(compare.written(c) for c in train.said())
+    taught = read_pairs(by_eye['sar'], 'test', 'sar', begin.preprocess, lambda c: not compare.held_out(c))     # were they trained on
+    assert not any(compare.written(c) for c in taught.said())
+    names, _ = compare.label_rows(begin, eye.pairs.records, lambda r: r.id, held=True)
+    assert len(names) == 4
+
+def test_hits_of_captions_by_eye_are_those_of_the_picture(by_eye):
+    "Two pictures of the same facts are a hit for either caption, although its words are its own"
+    from sartext.models.starts import start
+    begin = start('packaged', size=32); eye = compare.columns(by_eye, begin.preprocess)[compare.WRITTEN]
+    alone = compare.recall_of(begin, {'a': eye})['a']
+    same = compare.recall_of(begin, {'a': replace(eye, like=lambda r: compare.plainly(eye.pairs.records[0]))})['a']
+    assert alone[compare.FACTS] == alone['single-positive'] and set(same[compare.FACTS]) == {100.}
+    assert same['single-positive'] == alone['single-positive']
+    low, _ = compare.RECALL.bounds(compare.FACTS, {'a': eye}); _, high = compare.RECALL.bounds('single-positive', {'a': eye})
+    assert high[0][1] == 100 and low[0][1] < 100        # no two texts are alike, so the texts set no ceiling

@@ -28,7 +28,7 @@ def test_wheel_carries_modules_and_tables(tmp_path):
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', out, src], check=True)
     with zipfile.ZipFile(next(out.glob('*.whl'))) as z: z.extractall(out/'w')
     from sartext.narrate import words
-    for table in ('catalogue.csv', 'categories.csv', 'reading.txt', 'rewriting.txt', 'recipes/sar-text.toml', 'recipes/sarlang-1m.toml'):
+    for table in ('catalogue.csv', 'categories.csv', 'reading.txt', 'rewriting.txt', 'written_captions.csv', 'recipes/sar-text.toml', 'recipes/sarlang-1m.toml'):
         assert (out/'w'/'sartext'/'data'/table).read_text(encoding='utf-8') == words.table_text(table)
     code = "from sartext.narrate import checking, rewriting as r; checking.vocabulary(); r.read_rules(); print(r.__file__)"
     said = subprocess.run([sys.executable, '-c', code], cwd=out/'w', check=True, capture_output=True, text=True,
