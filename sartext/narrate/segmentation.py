@@ -10,16 +10,17 @@ __all__ = ['MASK_PLANS', 'MASS', 'SHAPES', 'TONES', 'MASK_SLOTS', 'MaskDraft', '
 import random, re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ..records import BadInput, Caption, Fact, Problems, Record, inside, rng_for
+from ..records import BadInput, Caption, Fact, Problems, Record, inside
 from ..imagery.read import Raster, _by_rasterio, _rasterio, read_image, read_mask
 from .facts import box_facts, mask_facts, metadata_facts, scattering_facts, sorted_facts
 from .words import (CELLS, NOUNS, TIPS, Cover, and_list, article, cover_words, number_word,
-                                   percent_words, place, plural, spoken)
-from .annotation import PICTURES, STYLES, Plan, _frame, _joined, _table, plans_of
+                                   percent_words, plural, spoken)
+from .annotation import PICTURES, STYLES, Plan, Saying, _frame, _joined, _table, plans_of, turns
 
 # %% ../../nbs/14_segmentation.ipynb #2206c575
 _CONCISE = _table('''
@@ -124,7 +125,7 @@ MASK_PLANS = {p.id: p for table in (_CONCISE, _COMPLEX, _HELD_OUT) for p in tabl
 
 # %% ../../nbs/14_segmentation.ipynb #940e408e
 @dataclass
-class MaskDraft:
+class MaskDraft(Saying):
     "A caption being written from a mask"
     plan: Plan
     facts: tuple[Fact, ...]           # of mask, picture and boxes
@@ -133,6 +134,8 @@ class MaskDraft:
     sar: bool = True
     said: list[Fact] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
+    heard: list = field(default_factory=list)         # every saying: words, rule, facts
+    slots: list = field(default_factory=list)         # every slot: its words, the sayings in them
     def __post_init__(self):
         self.style = self.rng.choice(STYLES[self.plan.held_out])
         self.picture = self.rng.choice(PICTURES[self.sar, self.plan.held_out])
@@ -155,13 +158,6 @@ class MaskDraft:
         self.whole = self.rng.choice(('mostly', 'mainly')) if not self.plan.held_out else 'for the most part'
         self.shaped = set()                                                      # covers whose place or shape was told
 
-    def of(self, kind: str, subject: str | None = None) -> list[Fact]:
-        return [f for f in self.facts if f.kind == kind and subject in (None, f.subject)]
-    def say(self, text: str, rule: str, *facts: Fact) -> str:
-        self.said += facts; self.rules.append(rule)
-        return text
-    def at(self, where: str) -> str:
-        return place(where, self.style)
     def find(self, kind: str, subject: str, *values) -> Fact | None:
         return next((f for f in self.of(kind, subject) if f.value in values), None)
 
@@ -524,7 +520,7 @@ def _filled(template: str, d: MaskDraft) -> str:
     "One sentence; '' where its first slot has nothing to say"
     tail = []
     def slot(m):
-        text = MASK_SLOTS[m[1].lower()](d)
+        n, text = len(d.heard), MASK_SLOTS[m[1].lower()](d); d.slots.append((text, d.heard[n:]))
         if m[1] == 'objects': tail.append(text)
         if m[1][0].islower(): return text
         # no digits at the start
@@ -554,11 +550,13 @@ def compose_mask(
     plan: Plan,
     rng: random.Random,              # makes the choices of words
     facts: tuple[Fact, ...],         # of the mask, the picture and the boxes
+    heard: list | None = None,       # gets what each slot said, for `phrases`
 ) -> Caption:
     "The caption of `record` by `plan`"
     d = MaskDraft(plan, facts, metadata_facts(record), rng, record.modality == 'sar')
     plans = _ONLY[plan.kind] if d.case == 'objects' else getattr(plan, d.case)
     text = ' '.join(_again(d, [*filter(None, (_filled(t, d) for t in plans))]))
+    if heard is not None: heard += d.slots
     return Caption(text, plan.kind, 'sa2c', sorted_facts(d.said), (f'plan:{plan.id}', f'places:{d.style}',
         *dict.fromkeys(d.rules)))
 
@@ -604,11 +602,10 @@ def narrate_mask(
     facts = facts_of(record, images, problems) if facts is None else facts
     if not any(f.kind == 'proportion' and f.subject != 'unlabelled' for f in facts): return record
     for kind, choice in allowed.items():
-        rng, texts = rng_for(seed, record.id, 'sa2c', kind, plans), []
-        order = rng.sample(choice, len(choice))
-        for i in range(4*max(per_image, len(choice))):
+        texts = []
+        for plan, rng in islice(turns(choice, seed, record.id, 'sa2c', kind, plans), 4*max(per_image, len(choice))):
             if len(texts) == per_image: break
-            caption = compose_mask(record, order[i % len(order)], random.Random(rng.random()), facts)
+            caption = compose_mask(record, plan, rng, facts)
             if caption.text in texts: continue
             texts.append(caption.text)
             if caption.text not in {c.text for c in captions}: captions.append(caption)
