@@ -159,3 +159,15 @@ def test_before_after(opened, tmp_path):
     pw.expect(out).to_contain_text('boxcar, 7×7'); page.screenshot(path=tmp_path/'2-boxcar.png'); assert not unnamed(page)
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
     page.evaluate(RUN_ALL); pw.expect(out).to_contain_text('boxcar, 7×7'); pw.expect(share).to_have_text(str(dragged - 4))
+
+def test_search(opened, tmp_path):
+    "A sentence typed finds pictures, a picture chosen finds captions, its own among them; all is kept"
+    write_world(tmp_path/'world', 12, seed=4, size=128)
+    told = [narrate(r, kinds=('concise',)) for r in read_records(tmp_path/'world'/'records.jsonl')]
+    write_records(told, tmp_path/'world'/'told.jsonl')
+    page = opened('find', f'from sartext.search import search\nsearch({str(tmp_path/"world"/"told.jsonl")!r}, "packaged")')
+    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('its own comes in place', timeout=120_000)
+    query = field(page, 'look for'); query.fill('A bridge is in the picture.'); query.press('Enter')
+    third = page.get_by_role('button', name='3:'); pw.expect(third).to_be_visible(timeout=15_000); third.focus(); page.keyboard.press('Enter')
+    pw.expect(third).to_have_class(re.compile('mod-primary')); pw.expect(out.locator('b')).to_have_count(1); assert not unnamed(page)
+    page.screenshot(path=tmp_path/'1-found.png'); page.evaluate(RUN_ALL); pw.expect(query).to_have_value('A bridge is in the picture.')
