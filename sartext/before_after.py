@@ -57,7 +57,8 @@ class Wipe:
         enl = [estimate_enl(x) for x in (self.before, self.after)]
         mean = quality(self.before, self.after)['ratio mean']
         size = 7 if self.method == 'refined-lee' else self.window
-        return (f'{self.layout}, {self.looks:g} looks; {self.method}, {size}×{size} pixels: equivalent looks '
+        looks = f'{self.looks:g} look' + 's'*(self.looks != 1)
+        return (f'{self.layout}, {looks}; {self.method}, {size}×{size} pixels: equivalent looks '
                 f'{enl[0]:.1f} → {enl[1]:.0f}, mean of before/after {mean:.2f}')
 
 # %% ../nbs/54_before_after.ipynb #547af390
@@ -82,7 +83,7 @@ def before_after(w: Wipe | None = None):   # a widget; its `.state` is the `Wipe
         return kind(description=name, tooltip=tooltip, layout=i.Layout(width='516px'),
                     style={'description_width': '5em'}, **options)
     f = dict(
-        at=field(i.FloatSlider, 'wipe, %', 'left of it filtered, right of it as it was', value=w.at, step=.5,
+        at=field(i.FloatSlider, 'wipe, %', 'left of it filtered, right of it as it was', value=w.at, step=1,
                  readout_format='.0f'),
         method=field(i.Dropdown, 'filter', 'the speckle filter', options=[*FILTERS], value=w.method),
         window=field(i.SelectionSlider, 'window', 'side of its window, pixels', options=[3, 5, 7, 9, 11, 15],

@@ -262,7 +262,8 @@ class Boxes(Playground):
         self.set_boxes(boxes, max(self.chosen - 1, 0))
     def move(self, x0: float, x1: float, y0: float, y1: float) -> None:
         "Move the edges of the chosen box, its outline with them"
-        b = self.record.boxes[self.chosen]; w, h = max(x1 - x0, 1), max(y1 - y0, 1)
+        x0, y0, b = min(x0, self.record.width - 1), min(y0, self.record.height - 1), self.record.boxes[self.chosen]
+        w, h = max(x1 - x0, 1), max(y1 - y0, 1)
         new = map_outline(b, lambda x, y: (x0 + (x - b.x)*w/b.w, y0 + (y - b.y)*h/b.h))
         self.change(replace(new, x=x0, y=y0, w=w, h=h))
     def change(self, box: Box) -> None:

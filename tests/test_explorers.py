@@ -1,0 +1,173 @@
+"The explorers as a student meets them: JupyterLab in a browser, worked by clicks, drags and keys"
+import os, re, shutil, socket, subprocess, sys, time, urllib.request
+from dataclasses import replace
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from conftest import root
+from sartext.narrate.annotation import narrate
+from sartext.records import Caption, read_records, write_records
+from sartext.simulate import write_world
+
+pw = pytest.importorskip('playwright.sync_api')
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason='no chromium')
+
+RUN_ALL = """async () => {
+    const app = window.jupyterapp, panel = app.shell.currentWidget;
+    await panel.context.ready; await panel.sessionContext.ready; await panel.sessionContext.session.kernel.info;
+    await app.commands.execute('notebook:run-all-cells');
+    return panel.content.widgets.filter(c => c.model.type == 'code' && c.model.executionCount == null).length; }"""
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    "A JupyterLab that shares nothing with the user's own; its address and the folder it shows"
+    home, work = tmp_path_factory.mktemp('home'), tmp_path_factory.mktemp('work')
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    note = home/'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
+    note.parent.mkdir(parents=True); note.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    own = {'CONFIG_DIR': 'config', 'DATA_DIR': 'data', 'RUNTIME_DIR': 'runtime'}
+    env = os.environ | {f'JUPYTER_{k}': str(home/v) for k, v in own.items()} | {
+        'IPYTHONDIR': str(home/'ipython'), 'JUPYTERLAB_SETTINGS_DIR': str(home/'settings'), 'TQDM_DISABLE': '1',
+        'JUPYTERLAB_WORKSPACES_DIR': str(home/'workspaces'), 'PYTHONPATH': str(root)}
+    with open(home/'log', 'w') as log:
+        server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--expose-app-in-browser',
+            '--ip=127.0.0.1', f'--port={port}', '--IdentityProvider.token=', f'--ServerApp.root_dir={work}'],
+            env=env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(300):
+            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api/status', timeout=1); break
+            except OSError: time.sleep(.3)
+        else: raise RuntimeError((home/'log').read_text()[-2000:])
+        yield f'http://127.0.0.1:{port}', work
+    finally: server.terminate(); server.wait(30)
+
+@pytest.fixture(scope='module')
+def browser():
+    with pw.sync_playwright() as p:
+        b = p.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox']); yield b; b.close()
+
+@pytest.fixture
+def opened(lab, browser):
+    "A function that runs a notebook of these cells in the lab and gives its page; what the console complains of fails the test"
+    pages = []
+    def start(name, *cells):
+        url, work = lab; said = []
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        nb.metadata.kernelspec = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+        nbformat.write(nb, work/f'{name}.ipynb')
+        page = browser.new_page(viewport=dict(width=1500, height=1250)); pages.append((page, said))
+        page.on('pageerror', lambda e: said.append(str(e)))
+        page.on('console', lambda m: said.append(f'{m.text} {m.location.get("url", "")}') if m.type == 'error' else None)
+        page.goto(f'{url}/lab/tree/{name}.ipynb?reset')
+        page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext', timeout=90_000)
+        page.evaluate("() => { const a = window.jupyterapp; a.commands.execute('application:toggle-left-area'); }")
+        assert page.evaluate(RUN_ALL) == 0, 'a cell did not run'
+        return page
+    yield start
+    complaints = [s for _, said in pages for s in said]
+    for page, _ in pages: page.close()
+    assert not complaints, complaints
+
+def field(page, label, kind='input'): return page.locator(f'.widget-inline-hbox:has(> label:text-is("{label}")) {kind}').first
+def drag(page, handle, dx):
+    "Take hold of a slider's handle and pull it sideways"
+    b = handle.bounding_box(); x, y = b['x'] + b['width']/2, b['y'] + b['height']/2
+    page.mouse.move(x, y); page.mouse.down(); page.mouse.move(x + dx/2, y, steps=4); page.mouse.move(x + dx, y, steps=4); page.mouse.up()
+
+def upload(page, path):
+    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='or upload one').click()
+    chooser.value.set_files(path)
+
+def unnamed(page):
+    "Controls without a name that a screen reader could read"
+    return page.evaluate("""() => [...document.querySelectorAll('.jp-OutputArea-output :is(input, select, textarea, button, img)')]
+        .filter(e => e.offsetParent && e.type != 'file')
+        .filter(e => !(e.labels?.length || e.title || e.textContent.trim() || e.getAttribute('aria-label')))
+        .map(e => e.outerHTML.slice(0, 120))""")
+
+def test_playground(opened, tmp_path):
+    """A scene is changed by drags, clicks and keys and the caption follows; a picture of one's own comes in, or is refused
+    with words; nothing flickers or moves, and all is still there when the cell is run again"""
+    rng = np.random.default_rng(0)
+    Image.fromarray(np.tile(rng.integers(0, 256, (504, 672), dtype='uint8'), (6, 6))).save(tmp_path/'phone.png', compress_level=1)
+    (tmp_path/'notes.png').write_text('speckle is not noise')
+    page = opened('play', 'from sartext.playground import playground\nplayground()')
+    out = page.locator('.jp-OutputArea-output'); words = page.locator('p', has=page.locator('[title*="count"]')).first
+    pw.expect(words).to_contain_text('five', timeout=60_000)
+    page.screenshot(path=tmp_path/'1-first.png')
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
+    facts = field(page, 'facts', 'select'); top = facts.bounding_box()['y']
+    assert not unnamed(page)
+    # a fact, by click and by key
+    facts.select_option(label='count: ship 5'); pw.expect(out.locator('mark')).to_have_text('five vessels')
+    pw.expect(out).to_contain_text('the boxes of a category are counted')
+    facts.press('ArrowDown'); pw.expect(out.locator('mark').first).to_have_text('in the top left part')
+    page.screenshot(path=tmp_path/'2-fact.png')
+    # looks by the keyboard, a box by a drag
+    before = page.evaluate('() => window.first.src'); looks = field(page, 'looks', '.noUi-handle'); looks.focus()
+    for _ in range(3): looks.press('ArrowRight')
+    pw.expect(field(page, 'looks', '.widget-readout')).to_have_text('64'); page.wait_for_function(f'() => window.first.src != {before!r}')
+    for edge in ('.noUi-handle-upper', '.noUi-handle-lower'): drag(page, field(page, 'left … right', edge), 150)
+    pw.expect(words).to_contain_text(re.compile('three in the top left|one .* right')); page.screenshot(path=tmp_path/'3-dragged.png')
+    # routes and styles
+    page.get_by_role('button', name='mask (sa2c)').click(); pw.expect(out).to_contain_text('99 percent')
+    page.get_by_role('button', name='complex').click(); field(page, 'seed').fill('4'); field(page, 'seed').press('Enter')
+    facts.select_option(index=1); page.screenshot(path=tmp_path/'4-mask.png')
+    page.get_by_role('button', name='optical caption (pairing)').click(); pw.expect(field(page, 'optical', 'textarea')).to_be_visible()
+    page.screenshot(path=tmp_path/'5-pairing.png')
+    # a picture of one's own: refused with words, then taken
+    page.get_by_role('button', name='boxes (a2c)').click(); upload(page, tmp_path/'notes.png')
+    pw.expect(out).to_contain_text('convert it to GeoTIFF, PNG or JPEG')
+    upload(page, tmp_path/'phone.png'); pw.expect(out).to_contain_text('4032×3024 pixels', timeout=30_000)
+    pw.expect(out).to_contain_text('Nothing is labelled: add a box')
+    name = field(page, 'it is a'); name.fill('ship'); name.press('Enter'); page.get_by_role('button', name='add a box').click()
+    pw.expect(words).to_contain_text(re.compile('ship|vessel')); page.screenshot(path=tmp_path/'6-own.png')
+    assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    assert abs(facts.bounding_box()['y'] - top) < 1, 'the page has moved'
+    # the cell is run again
+    page.evaluate(RUN_ALL); pw.expect(words).to_contain_text(re.compile('ship|vessel')); pw.expect(field(page, 'box', 'select')).to_contain_text('1 ship')
+
+def test_browser(opened, tmp_path):
+    "Pages are turned and captions chosen by click and by key, filters leave what they ask for, the place is kept"
+    write_world(tmp_path/'world', 20, seed=4, size=128); told = [narrate(r, kinds=('concise',)) for r in read_records(tmp_path/'world'/'records.jsonl')]
+    port = next(r for r in told if any(b.category == 'ship' for b in r.boxes))
+    told[told.index(port)] = replace(port, captions=(Caption('There are ninety ships at the top left.', route='model'),))
+    write_records(told, tmp_path/'world'/'told.jsonl')
+    page = opened('pages', f'from sartext.browser import browser\nbrowser({str(tmp_path/"world"/"told.jsonl")!r})')
+    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('1–12, and more of 20 captions', timeout=60_000)
+    page.screenshot(path=tmp_path/'1-page.png'); assert not unnamed(page)
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
+    page.get_by_role('button', name='next page').focus(); page.keyboard.press('Enter'); pw.expect(out).to_contain_text('13–20 of 20')
+    page.get_by_role('button', name='15 right').click(); pw.expect(out).to_contain_text(told[14].captions[0].text)
+    page.screenshot(path=tmp_path/'2-next.png')
+    field(page, 'verdict', 'select').select_option('wrong'); pw.expect(out).to_contain_text('1–1 of 1'); pw.expect(out).to_contain_text('ninety')
+    assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    page.screenshot(path=tmp_path/'3-wrong.png'); page.evaluate(RUN_ALL); pw.expect(out).to_contain_text('1–1 of 1')
+
+def test_before_after(opened, tmp_path):
+    "The slider is pulled across the picture and moved by keys; another filter, other numbers; the place is kept"
+    page = opened('wipe', 'from sartext.before_after import before_after\nbefore_after()')
+    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('refined-lee, 7×7 pixels: equivalent looks', timeout=60_000)
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')"); page.screenshot(path=tmp_path/'1-half.png')
+    before, handle = page.evaluate('() => window.first.src'), field(page, 'wipe, %', '.noUi-handle')
+    drag(page, handle, 120); page.wait_for_function(f'() => window.first.src != {before!r}')
+    share = field(page, 'wipe, %', '.widget-readout'); dragged = int(share.inner_text()); assert dragged > 60
+    for _ in range(4): handle.press('ArrowLeft')
+    pw.expect(share).to_have_text(str(dragged - 4)); field(page, 'filter', 'select').select_option('boxcar')
+    pw.expect(out).to_contain_text('boxcar, 7×7'); page.screenshot(path=tmp_path/'2-boxcar.png'); assert not unnamed(page)
+    assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    page.evaluate(RUN_ALL); pw.expect(out).to_contain_text('boxcar, 7×7'); pw.expect(share).to_have_text(str(dragged - 4))
+
+def test_search(opened, tmp_path):
+    "A sentence typed finds pictures, a picture chosen finds captions, its own among them; all is kept"
+    write_world(tmp_path/'world', 12, seed=4, size=128)
+    told = [narrate(r, kinds=('concise',)) for r in read_records(tmp_path/'world'/'records.jsonl')]
+    write_records(told, tmp_path/'world'/'told.jsonl')
+    page = opened('find', f'from sartext.search import search\nsearch({str(tmp_path/"world"/"told.jsonl")!r}, "packaged")')
+    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('its own comes in place', timeout=120_000)
+    query = field(page, 'look for'); query.fill('A bridge is in the picture.'); query.press('Enter')
+    third = page.get_by_role('button', name='3:'); pw.expect(third).to_be_visible(timeout=15_000); third.focus(); page.keyboard.press('Enter')
+    pw.expect(third).to_have_class(re.compile('mod-primary')); pw.expect(out.locator('b')).to_have_count(1); assert not unnamed(page)
+    page.screenshot(path=tmp_path/'1-found.png'); page.evaluate(RUN_ALL); pw.expect(query).to_have_value('A bridge is in the picture.')
