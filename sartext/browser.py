@@ -114,13 +114,13 @@ def browser_figure(p: Pages):
     import io, textwrap
     import matplotlib.pyplot as plt
     from PIL import Image
-    fig, axes = plt.subplots(3, 4, figsize=(9, 8.4), dpi=80, layout='constrained')
-    for ax in axes.flat: ax.axis('off')
+    fig, axes = plt.subplots(4, 3, figsize=(7, 11.6), dpi=72, layout='constrained')
+    for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False)
     for ax, i in zip(axes.flat, p.shown):
         ax.imshow(np.asarray(Image.open(io.BytesIO(thumbnail(i.record.image, str(p.images))))), interpolation='nearest')
-        ax.set_title(f'{i.caption.route}, {verdict(p.checked(i))}', fontsize=8)
+        ax.set_title(f'{i.caption.route}, {verdict(p.checked(i))}', fontsize=10)
         words = textwrap.shorten(i.caption.text, 100, placeholder=' …')
-        ax.text(.5, -.03, textwrap.fill(words, 34), transform=ax.transAxes, fontsize=7, ha='center', va='top')
+        ax.set_xlabel(textwrap.fill(words, 30), fontsize=10)
     return fig
 
 # %% ../nbs/53_browser.ipynb #c37c03a3
