@@ -39,9 +39,10 @@ def small_model(records: str | Path, epochs: float = 5, size: int = 64, seed: in
     return encoder_of(train(begin, plan, {'sar': pairs}, seed=seed)[0])
 
 def model_at(folder: str | Path) -> Path | None:
-    "The model that `sartext reproduce` left in a folder: of several arms the one with the most stages"
-    arms = [p for p in Path(folder).glob('models/*') if p.is_dir()]
-    return max(arms, key=lambda p: (p.name.count('sar') + p.name.count('optical'), p.name), default=None)
+    "The model that `sartext reproduce` left in `folder`, sought from the working folder upwards: one that met SAR"
+    left = (base/folder/'models'/arm for base in (Path.cwd(), *Path.cwd().parents)
+            for arm in ('progressive', 'mixed', 'direct-long', 'direct'))
+    return next((p for p in left if p.is_dir()), None)
 
 # %% ../nbs/55_search.ipynb #9f2b3e4a
 class Search:

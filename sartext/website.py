@@ -147,11 +147,14 @@ def _without_widgets(cell) -> None:
 ASSETS = ('.css', '.scss', '.png', '.svg', '.jpg')
 STAGED = '.sartext-site'        # the file that says: this folder was written by `stage`
 
-def _empty(dest: Path) -> None:
+def _empty(dest: Path, nbs: Path) -> None:
     "Make `dest` an empty folder, if it may be"
+    if nbs in (dest, *dest.parents):
+        raise BadInput(Problem(str(dest), '', 'lies among the notebooks', 'name a folder beside nbs'))
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir()) and not (dest/STAGED).exists()):
         raise BadInput(Problem(str(dest), '', 'is there and holds no site', 'name a new folder'))
-    shutil.rmtree(dest, ignore_errors=True); dest.mkdir(parents=True); (dest/STAGED).touch()
+    if dest.exists(): shutil.rmtree(dest)
+    dest.mkdir(parents=True); (dest/STAGED).touch()
 
 def _own_links(text: str) -> str:
     "Markdown without nbdev's links to private names and to members, which have no place of their own on a page"
@@ -164,7 +167,7 @@ def stage(
     "Write the project as a site ready to be rendered; gives its folder"
     from execnb.nbio import write_nb
     root = Path(root or project_folder()).resolve(); nbs, dest = root/'nbs', Path(dest or root/'_proc').resolve()
-    _empty(dest); address = _site_address()
+    _empty(dest, nbs); address = _site_address()
     for name in progress(_notebooks(nbs), 'staging'):
         with contextlib.chdir(project_folder()): nb = _processed(nbs/name)     # nbdev looks for its settings here
         up, page = '../'*name.count('/'), dest/published(name)
