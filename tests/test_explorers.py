@@ -13,6 +13,7 @@ from sartext.simulate import write_world
 pw = pytest.importorskip('playwright.sync_api')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason='no chromium')
+pw.expect.set_options(timeout=20_000)      # for a busy machine
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp, panel = app.shell.currentWidget;
@@ -71,8 +72,15 @@ def opened(lab, browser):
     assert not complaints, complaints
 
 def field(page, label, kind='input'): return page.locator(f'.widget-inline-hbox:has(> label:text-is("{label}")) {kind}').first
+def settle(page):
+    "Wait until the kernel has answered everything and rests"
+    page.evaluate("""async () => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+        for (let rests = 0, n = 0; rests < 8 && n < 600; n++) {
+            await new Promise(r => setTimeout(r, 100)); rests = kernel.status == 'idle' ? rests + 1 : 0; } }""")
+
 def drag(page, handle, dx):
     "Take hold of a slider's handle and pull it sideways"
+    settle(page)        # what was asked before would put the handle back
     b = handle.bounding_box(); x, y = b['x'] + b['width']/2, b['y'] + b['height']/2
     page.mouse.move(x, y); page.mouse.down(); page.mouse.move(x + dx/2, y, steps=4); page.mouse.move(x + dx, y, steps=4); page.mouse.up()
 
