@@ -274,3 +274,13 @@ def test_the_number_of_an_image_is_no_count(text, counts):
     ('A river crosses the picture from the bottom to the right.', 'A river crosses the picture from bottom to right.')])
 def test_short_wordings_say_what_long_ones_do(short, long):
     assert set(read_facts(short)) == set(read_facts(long)) != set()
+
+@pytest.mark.parametrize('text, counts, places', [
+    ('Half a dozen ships lie here.', {'ship': 6}, {}), ('Two dozen ships lie here.', {'ship': 24}, {}),
+    ('A dozen vehicles are packed into one compound.', {'vehicle': 12}, {}), ('Ten ships are here, none at its top left.', {'ship': 10}, {}),
+    ('Three four-engined aircraft stand here.', {'aircraft': 3}, {}), ('Twenty-two ships are here.', {'ship': 22}, {}),
+    ('Seven planes stand here, another at the top.', {'aircraft': 8}, {'top half': 1}), ('Ships found: none.', {'ship': 0}, {}),
+    ('Two ships, one on the right and one on the right.', {'ship': 2}, {'right half': 2}), ('Two ships are at the top, one of them at the top left.', {'ship': 2}, {'top half': 2, 'top left': 1})])
+def test_numbers_of_other_writers(text, counts, places):
+    facts = read_facts(text)
+    assert {f.subject: f.value for f in facts if f.kind == 'count'} == counts and {f.value: f.number for f in facts if f.kind == 'position'} == places

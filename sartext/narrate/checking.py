@@ -189,6 +189,8 @@ _DECADES = {number_word(i): i for i in range(20, 100, 10)}
 _ABOUT = r'(?:\b(?:about|approximately|around|roughly|some|nearly|almost|over)\s+)?'
 _LENGTH = re.compile(rf'{_ABOUT}(\d+(?:\.\d+)?)[ -]?(?:m|metres?|meters?)\b'
                      r'(?!\s+(?:pixels?|per pixel|resolution|spacing|gsd|by\b))(\s+wide\b)?', re.I)
+_MADE_OF = re.compile(rf"\b(?:{'|'.join(_SMALL)}|\d+)-(?=[a-z]+ed\b|(?:engine|lane|story|storey|"
+                      r"deck|way|span|bay|mast)s?\b)", re.I)                # 'four-engined'
 _RANGE = re.compile(r'\b\d+(?:\.\d+)? (?:to|or|and) (?=\d+(?:\.\d+)? ?m(?:et(?:er|re)s?)?\b)')
 _SIDE_SHARE = re.compile(r"about (half|an? [a-z]+) of the [\w ]+?['’]s (width|height)", re.I)
 _SAILS = re.compile(r'\b(on course \d+°|at about \d+ knots)')
@@ -212,9 +214,11 @@ def _number_at(w: list[str], i: int) -> tuple[int, int] | None:
     elif w[i] in _DECADES:
         n, j = _DECADES[w[i]], i + 1
         if w[j:j+1] and 0 < _SMALL.get(w[j], 0) < 10: n, j = n + _SMALL[w[j]], j + 1
+    elif w[i] == 'half' and w[i+1:i+3] == ['a', 'dozen']: return 6, i + 3
     elif w[i] == 'a' and w[i+1:i+2] == ['dozen']: return 12, i + 2
     elif w[i] in ('a', 'the') and w[i+1:i+3] == ['pair', 'of']: return 2, i + 3
     else: return None
+    if w[j:j+1] == ['dozen'] and n < 10: return n*12, j + 1
     if w[j:j+1] == ['hundred'] and n < 10:
         n, j = n*100, j + 1
         more = _number_at(w, j + 1) if w[j:j+1] == ['and'] and w[j+1:j+2] else None
@@ -391,7 +395,7 @@ def _words(text: str) -> list[str]:
     if "'s" in text: text = _SIDE_SHARE.sub(lambda m: f" qqs_{'_'.join(m[1].split())}_{m[2]} ", text)
     if '°' in text or 'knots' in text:
         text = _SAILS.sub(lambda m: f" qqc_{'_'.join(m[1].split()).replace('°', '')} ", text)
-    text = _RANGE.sub('', text)
+    text = _MADE_OF.sub('', _RANGE.sub('', text))
     text = _LENGTH.sub(lambda m: f' qq{"w" if m[2] else "l"}{m[1].replace(".", "p")} ', text)
     text = _PERCENT.sub(lambda m: f' qqp{round(float(m[1]))} ', text)
     text = re.sub(r"['’]s\b|n['’]t\b", lambda m: ' not' if m[0][0] == 'n' else '', text.lower())
@@ -471,6 +475,7 @@ class Item:
     each: bool = False              # 'one each': the number holds for every place
     other: bool = False             # 'another', 'other'
     again: bool = False             # 'another one'
+    them: bool = False              # 'one of them'
     one: bool = False               # 'a small one'
     more: bool = False              # 'two clear ships and two faint ones'
     only: bool = False
@@ -611,7 +616,7 @@ def _whole(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
         while kind(j) in ('the', 'this', 'all', 'both'): j += 1
         if kind(j) in ('num', 'vague') and kind(j + 1) in ('noun', 'w', 'size'):
             item.of, j = t[j][1] if kind(j) == 'num' else None, j + 1
-        if kind(j) in ('them', 'they', 'which'): item.part = True; return j + 1
+        if kind(j) in ('them', 'they', 'which'): item.part = item.them = True; return j + 1
         if kind(j) == 'pic' or kind(j) == 'place': return None
         whole = item.n != 1 or kind(i + 1) in ('the', 'this') or item.all or item.extreme
         if (head := _noun_at(t, j)) is not None and whole:
@@ -642,14 +647,15 @@ def _elided(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
             if t[head][2] and item.n == 1: item.n = None            # 'a network of roads'
             return _named(item, t, k, head)
     if kind(j) == 'of' and j > i and kind(j - 1) == 'size' and kind(j + 1) in ('them', 'they'):
-        sized(j); item.n = item.n or 1
-        return j + 2
+        sized(j); item.n = item.n or 1; return j + 2
     counted, j = item.zero or item.n not in (None, 1), i
     while kind(j) == 'size' or kind(j) == 'w' and t[j][1] not in _NO_ADJECTIVES or \
             kind(j) == 'verb' and kind(j + 1) == 'w' and t[j][1][-2:] == 'ed': j += 1
-    if j > i + 1 and counted and t[j-1][0] == 'w' and re.search('[^su]s$', t[j-1][1]):
-        i = next(k for k in range(i, j) if t[k][0] == 'w' and re.search('[^su]s$', t[k][1]))    # 'three bends flows'
+    many = [k for k in range(i, j) if t[k][0] == 'w' and re.search('[^su]s$', t[k][1])]
+    if j > i + 1 and counted and many[-1:] == [j-1]: i = many[0]    # 'three bends flows'
     if kind(i) == 'w' and t[i][1] in _NO_THINGS: return i + 1 if item.zero else None
+    into = start and (t[start-1][0] == 'rel' or t[start-1][1] in ('into', 'onto', 'within'))
+    if kind(i) == 'w' and item.n == 1 and into: return None         # 'packed into one compound'
     if kind(i) == 'w' and t[i][1][-1] == 's' and counted and t[i][1] not in _NO_ADJECTIVES:
         item.own, item.part = True, isinstance(item.n, str)        # a noun we do not know: 'three zeppelins'
         item.names = [] if item.part else [_singular(t[i][1])]
@@ -665,8 +671,7 @@ def _elided(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
     if t[i-1][0] == 'num' and kind(i) == 'and' and kind(i + 1) == 'num' and _noun_at(t, i + 2) is None: return None
     bare = item.n is None and not (item.all or item.other or item.extreme)
     if bare or t[start][0] in ('art', 'the', 'this', 'other') and i == start + 1: return None
-    item.part = not item.all
-    return i
+    item.part = not item.all; return i
 
 # %% ../../nbs/12_checking.ipynb #2cc1d80e
 def _singly(t: list[tuple], head: int) -> bool:
@@ -1188,8 +1193,11 @@ _COMPARED = {'smaller', 'larger', 'longer', 'shorter', 'wider', 'narrower', 'tal
 
 def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | None] | None:
     "What one item says of the number of `name` in the whole picture: how sure, and the number; None: nothing"
-    if i.other and i.zero: return None
+    counted = [m for m in before if name in m.names and m.own and isinstance(m.n, int)]
+    if i.zero and (i.other or counted and not i.own): return None   # 'ten ships, none at its left'
     if i.zero and i.places and i.role == 'subject': return None     # 'none on the right' denies a place
+    part = i.them and not i.other and not isinstance(i.n, str)
+    if part and any(m.places and (i.n or 1) <= m.n for m in counted): return None   # 'two at the top, one of them …'
     if i.complement or i.zero: return 'told', 0 if i.zero else i.n
     if i.only and not i.of: return 'told', 1 if i.n in (None, 'the') else i.n
     if not i.own and (i.extreme or i.all or i.n is None): return None
@@ -1228,6 +1236,7 @@ def _totals(items: list[Item]) -> dict[str, list]:
             if sure == 'more' and told.get(name): told[name][-1] = _plus(told[name][-1], n)
             elif sure == 'again' and (told.get(name) == [1] or name not in told and weak.get(name) == [None]):
                 told[name] = [2]                                    # 'one ship …, another one …'
+            elif sure == 'again' and name in told and name not in found: told[name][-1] = _plus(told[name][-1], n)
             elif sure == 'again': found.setdefault(name, []).append(n)
             else: {'told': told, 'more': found, 'found': found, 'weak': weak}[sure].setdefault(name, []).append(n)
     for name, numbers in found.items():
@@ -1368,7 +1377,15 @@ def read_facts(
             if name == 'object' and not isinstance(n, int) or name == 'structure' and n in (None, 'the', 'plural'):
                 continue
             facts.append(Fact('presence', name, True) if n in (None, 'the', 'plural') else Fact('count', name, n))
-    for i in items: facts += _facts_of(i, totals)
+    placed = {}                             # 'one on the right and one on the right': two there
+    for i in items:
+        for f in _facts_of(i, totals):
+            key = (i.sentence, f.subject, f.value, i.definite)
+            twice = f.kind == 'position' and isinstance(f.number, int) and not i.definite and placed.get(key)
+            if twice and twice[1] is not i:
+                facts[twice[0]] = replace(f, number=facts[twice[0]].number + f.number); continue
+            if f.kind == 'position': placed.setdefault(key, (len(facts), i))
+            facts.append(f)
     return tuple(dict.fromkeys((*facts, *ground, *radar)))
 
 # %% ../../nbs/12_checking.ipynb #e2ffa1c7

@@ -383,7 +383,8 @@ def _names_of(name: str) -> dict[str, str]:
 @lru_cache(256)
 def _mention(name: str) -> re.Pattern:
     "A pattern of a category with the quantity before it and a word or two between"
-    return re.compile(rf"\b(?:{_QUANTITY}\s+)?(?P<adj>(?:(?!(?:{_alt(_FUNCTION)})\b)[\w-]+\s+){{0,2}}?)"
+    return re.compile(rf"\b(?:{_QUANTITY}\s+)?"
+                      rf"(?P<adj>(?:(?!(?:{_alt(_FUNCTION)}|{_alt(AT_LEAST)}|{_NUMBER})\b)[\w-]+\s+){{0,2}}?)"
                       rf"(?P<noun>{_alt(_names_of(name))})\b(?![\s-]+(?:park|lot|yard))", re.I)
 
 def _mentions(text: str, name: str) -> list[re.Match]:
@@ -419,7 +420,10 @@ _VERBS = {'is': 'are', 'are': 'is', 'was': 'were', 'were': 'was'}
 
 def _corrected(text: str, name: str, count: int, edits: list[Edit]) -> str | None:
     "`text` with its counts of one annotated class made true; None where that cannot be done"
-    wrong = lambda t: [m for m in _mentions(t, name) if not (r := _range(m, name))[0] <= count <= r[1]]
+    alone = len(_mentions(text, name)) == 1                 # 'a ship' and no other word of ships: one ship
+    def wrong(t):
+        return [m for m in _mentions(t, name)
+                if not (r := _range(m, name))[0] <= count <= r[1] or alone and m['a'] and count > 1]
     found = [m for m in _mentions(text, name) if m['n'] or m['lo'] or m['vague'] or m['no']]
     numbers = [_value(m['n']) for m in found if m['n'] and not m['to'] and not m['about']]
     fits = sum(numbers) == count or count in numbers and max(numbers) <= count
@@ -431,7 +435,7 @@ def _corrected(text: str, name: str, count: int, edits: list[Edit]) -> str | Non
         one, said_ = _names_of(name)[m['noun'].lower()], m['noun'].lower()
         noun = plural(one) if count > 1 else one
         before, after = text[:m.start()], text[m.end():]
-        told = m in found
+        told = bool(m['n'] or m['lo'] or m['vague'] or m['no'] or m['a'])
         if not (told or _BARE.search(before)) or count == 1 and told and _PLURAL_BEFORE.search(before): return None
         changes = noun.lower() != said_
         if changes and not _FOLLOWS.match(after): return None
@@ -442,8 +446,29 @@ def _corrected(text: str, name: str, count: int, edits: list[Edit]) -> str | Non
             new = re.sub(pattern, lambda k: k[1] + _VERBS[k[2]], new, count=1)
         pattern = rf"(\b[Tt]here )({'|'.join(verb)})(?= {word} )"
         new = re.sub(pattern, lambda k: k[1] + _VERBS[k[2]], new)
+        if changes: new = re.sub(r'\b([Nn]ext to )(?:it|them)\b', rf"\1{'them' if count > 1 else 'it'}", new)
         edits.append(_changed('annotation/count', text, new)); text = new
     return None if open_(text) and faults else text
+
+# %% ../../nbs/16_rewriting.ipynb #4fdb4dbf
+_NEXT_TO = re.compile(r"(\s*)(?:next to|near|beside|around|behind|along)\s+(?:it|them)\s*,?\s*"
+                      r"((?:there\s+)?(?:is|are|was|were))\s+", re.I)
+_OF_THEM = re.compile(rf"\s*(?:it|they|these|those|the (?:others|rest)|both|(?:{_NUMBER}|both|all|some|most)\s+of\s+"
+                      r"(?:it|them|these|those))\s[^.!?]*[.!?]?", re.I)
+_ALSO = re.compile(r"\b(?:in addition|besides|moreover|furthermore)\s*,\s*|\s+(?:also|as well)\b", re.I)
+
+def _orphaned(text: str) -> str:
+    "`text`, whose antecedent was taken out before it, without what pointed there"
+    while text.strip() and (m := _OF_THEM.match(text)): text = text[m.end():]
+    if m := _NEXT_TO.match(text):
+        there = m[2] if m[2].lower().startswith('there') else f'there {m[2]}'
+        text = f'{m[1]}{there} {text[m.end():]}'
+    return text
+
+def _first(text: str) -> str:
+    "`text`, now the beginning, with no word in its first sentence that says something came before"
+    end = re.match(r'[^.!?]*', text).end()
+    return _ALSO.sub('', text[:end]) + text[end:]
 
 # %% ../../nbs/16_rewriting.ipynb #277f8123
 _LEAD = re.compile(r"(?:(?:\s*,)?\s*\b(?:and|while|but|with|near|beside|next to|close to|or)\s+|\s*,\s*)$", re.I)
@@ -459,11 +484,13 @@ def _without(text: str, name: str, edits: list[Edit]) -> str:
         more = re.compile(r'\s*,?\s*and\s+').match(text, m.end())
         if lead and more and not re.search(r'\b(?:and|while|but|or)\s+$|,\s*$', lead[0]):   # near x and y
             new = _splice(text, m.start(), more.end(), '')
-        elif lead: new = _splice(text, lead.start(), tail.end() if tail else m.end(), '')
+        elif lead and not (lead[0].strip() == ',' and _VERB.match(text[m.end():].lstrip())):
+            new = _splice(text, lead.start(), tail.end() if tail else m.end(), '')
         else:
             a = re.search(r'[^.!?;]*$', text[:m.start()]).start()
             b = re.compile(r'[^.!?;]*[.!?;]?').match(text, m.end()).end()
-            new = (text[:a] + text[b:]).strip()
+            rest = _orphaned(text[b:])
+            new = (text[:a] + rest if text[:a].strip() else _first(rest)).strip()
         if not re.search(r'\w', new):
             stop = re.search(r'\s*[.!?]*\s*$', text)[0]
             new = f"there {'are' if m['noun'].lower().endswith('s') else 'is'} no {m['noun'].lower()}{stop}"
@@ -472,32 +499,137 @@ def _without(text: str, name: str, edits: list[Edit]) -> str:
     return text
 
 # %% ../../nbs/16_rewriting.ipynb #b0b25417
-_PLACE = re.compile(r"\s*,?\s*\b(?:in|at|on|to|toward|towards)\s+the\s+(?:(?P<v>top|upper|bottom|lower|middle)[\s-]*)?"
-                    r"(?P<h>left|right|center|centre|middle)?(?:\s+(?:corner|part|side|area|half|edge))?"
-                    r"(?:\s+of\s+the\s+(?:picture|image|scene))?(?=\s*(?:[,.;!?]|$|and\b|while\b))", re.I)
-_AS_CELL = {'upper': 'top', 'lower': 'bottom', 'centre': 'center'}
+_WHERE = (r"(?:in|at|on|to|toward|towards)\s+the\s+(?:(?P<v>top|upper|bottom|lower|middle)[\s-]*)?"
+          r"(?P<h>left|right|top|bottom|center|centre|middle)?(?:\s+(?:corner|part|side|area|half|edge))?"
+          r"(?:\s+of\s+the\s+(?:picture|image|scene|(?P<s>left|right|top|bottom|upper|lower)"
+          r"(?:\s+(?:side|part|half|edge))?))?(?<!\s)(?=\s*(?:[,.;:!?]|$|(?:and|while|there)\b))")
+_PLACE = re.compile(rf"\s*,?\s*\b{_WHERE}", re.I)
+_AS_CELL = {'upper': 'top', 'lower': 'bottom', 'centre': 'center', 'middle': 'center'}
+
+def _cells(m: re.Match) -> set[str]:
+    "The cells of the 3 × 3 grid that a place means; empty: no place"
+    words = {_AS_CELL.get(x, x) for x in ((m[k] or '').lower() for k in 'vhs')} - {''}
+    sides = words - {'center'}
+    if not sides: return words
+    return {c for c in CELLS if (sides == set(c.split()) if 'center' in words else sides <= set(c.split()))}
+
+def _sentence(text: str, at: int) -> tuple[int, int]:
+    "Where the sentence at a place of `text` begins and ends"
+    begin = max((m.end() for m in re.finditer(r'[.!?]\s+', text[:at])), default=0)
+    end = re.compile(r'[.!?](?=\s|$)').search(text, at)
+    return begin, end.end() if end else len(text)
+
+def _told(text: str, at: int, names: Iterable[str]) -> list[re.Match]:
+    "The mentions of `names` before a place of `text`: in its sentence, or in the one before where it only says 'they'"
+    def before(a, b):
+        found = (m for name in names for m in _mentions(text[:b], name) if m.start() >= a)
+        return sorted(found, key=lambda m: m.end())
+    begin = _sentence(text, at)[0]
+    points_back = begin and re.match(rf'\s*(?:it|they|these|both|all|{_NUMBER})\b', text[begin:], re.I)
+    return before(begin, at) or (before(_sentence(text, begin - 2)[0], begin) if points_back else [])
+
+# %% ../../nbs/16_rewriting.ipynb #c95ec94b
+_ONLY_POINTS = re.compile(r'\s*(?:it|they|these)\s*(?:is|are|was|were)?\s*[.!?]*\s*', re.I)
 
 def _placed(text: str, facts: Iterable[Fact], edits: list[Edit]) -> str:
-    "`text` without places where none of the one annotated class it speaks of is"
+    "`text` without places where none of the annotated class that it speaks of is"
     cells = {}
     for f in facts:
-        if f.kind == 'position': cells.setdefault(f.subject, set()).add(f.value)
-    told = [name for name in cells if _mentions(text, name)]
-    for m in list(_PLACE.finditer(text))[::-1] if len(told) == 1 else ():
-        v, h = (_AS_CELL.get(x, x) for x in ((m['v'] or '').lower(), (m['h'] or '').lower()))
-        sides = {v, h} & {'top', 'bottom', 'left', 'right'}
-        if not v and not h: continue
-        meant = {c for c in CELLS if sides <= set(c.split())} if sides else {'center'}
-        if meant & cells[told[0]]: continue
-        new = _splice(text, *m.span(), '')
+        if f.kind == 'position': cells.setdefault(f.subject, {})[f.value] = f.number or 1
+    name_of = {form: name for name in cells for form in _names_of(name)}
+    for m in list(_PLACE.finditer(text))[::-1]:
+        begin, end = _sentence(text, m.end() - 1)
+        told, meant = _told(text, m.start(), cells), _cells(m)
+        inside = [k for name in cells for k in _mentions(text[:end], name) if k.start() >= begin]
+        names = {name_of[k['noun'].lower()] for k in inside or told}
+        if not meant or len(names) != 1: continue
+        there = sum(n for c, n in cells[min(names)].items() if c in meant)
+        close = told and told[-1]['n'] and re.fullmatch(r'[^,.;]*,?', text[told[-1].end():m.start()])
+        if there >= (_range(told[-1], min(names))[0] if close else 1): continue
+        if told and re.search(r'\b(?:and|while|with|but)\b|;', text[max(told[-1].end(), begin):m.start()]): continue
+        whole = re.search(r'\bthere$', text[:m.start()])              # a boat is there, …: not left hanging
+        new = text[:m.start()] + text[m.end():] if whole else _splice(text, *m.span(), '')
+        if _ONLY_POINTS.fullmatch(new[begin:_sentence(new, begin)[1]]):
+            new = (text[:begin] + text[end:].lstrip()).rstrip()
         edits.append(_changed('annotation/place', text, new)); text = new
     return text
 
-# %% ../../nbs/16_rewriting.ipynb #4b807711
+# %% ../../nbs/16_rewriting.ipynb #cf162009
 _ABSTRACT = set('''sides parts rows lines pieces kinds types ends edges banks layers directions groups blocks areas
 regions circles shapes sizes branches ways others halves corners storeys floors meters metres'''.split())
 _MANY = re.compile(rf"\b{_AMOUNT}\s+"
                    r"(?:[\w-]+\s+){0,2}?(?P<noun>[\w-]+s)\b", re.I)
+_ITEM = (rf"(?:{_NUMBER}|both|all|the\s+(?:others|rest))(?:\s+of\s+(?:them|these|those))?(?:\s+(?:is|are|was|were))?\s+"
+         rf"(?:{re.sub('[?]P<[a-z]>', '?:', _WHERE)}|elsewhere)")
+_DEALT = re.compile(rf"(?P<lead>\s*[,:]\s*|(?:(?<=[.!?])|^)\s*)"
+                    rf"(?P<items>{_ITEM}(?:(?:\s*,\s*|\s+)(?:and\s+)?{_ITEM})*)", re.I)
+_ONE_ITEM = re.compile(rf"(?P<many>{_NUMBER}|both|all|the\s+(?:others|rest)).*?(?P<place>\b{_WHERE}|elsewhere)", re.I)
+
+def _share(m: re.Match, cells: Mapping[str, int]) -> tuple[bool, bool]:
+    "Whether something is where an item of a dealt-out count says, and whether its number is true"
+    if m['place'].lower() == 'elsewhere': return False, True
+    meant, many = _cells(m), m['many'].lower()
+    there = sum(cells.get(c, 0) for c in meant)
+    n = sum(cells.values()) if many in ('both', 'all') else _value(many) if not many.startswith('the') else there
+    return there > 0, there == n if len(meant) == 1 else there >= n
+
+def _places_left(items: list[re.Match], cells: Mapping[str, int] | None, n: int, own: bool) -> tuple[str, bool]:
+    "The places of a dealt-out count that hold, as a phrase for `n` things (`own`: a sentence); whether its numbers do"
+    held = [_share(k, cells) if cells else (n > 0, True) for k in items]
+    stay = dict.fromkeys(k['place'] for k, (a, _) in zip(items, held) if a and k['place'].lower() != 'elsewhere')
+    true = all(right for _, right in held)
+    if not stay: return '', true
+    shown = set().union(*(_cells(k) for k in items if k['place'] in stay))
+    some = not cells.keys() <= shown if cells else len(stay) < len(items)
+    if some: who = 'one of them' if cells and sum(cells.get(c, 0) for c in shown) == 1 else 'some of them'
+    else: who = 'all of them' if cells and len(stay) > 1 and not own else ''
+    if own and who: who = f"{who.capitalize()} {'is' if who[:3] == 'one' else 'are'}"
+    elif own: who = 'It is' if n == 1 else 'They are'
+    return f'{who} {and_list([*stay])}'.lstrip(), true
+
+# %% ../../nbs/16_rewriting.ipynb #d006157c
+def _undealt(text: str, facts: Iterable[Fact], edits: list[Edit]) -> str:
+    "`text` without the numbers of dealt-out counts that the annotation does not bear out"
+    counts, cells = {}, {}
+    for f in facts:
+        if f.kind == 'count' and type(f.value) is int: counts[f.subject] = f.value
+        elif f.kind == 'position': cells.setdefault(f.subject, {})[f.value] = f.number or 1
+    for m in list(_DEALT.finditer(text))[::-1]:
+        at, own = m.start('items'), m['lead'].strip() not in (',', ':')     # `own`: a sentence of their own
+        told = [k for k in _told(text, at, counts) if not k['a']][-1:]
+        others = list(_MANY.finditer(text, _sentence(text, max(at - 2, 0))[0], at))[-1:]    # nobody annotated these
+        if others and (not told or others[0].end() > told[0].end()): name, n = '', 2
+        elif told: name = next(c for c in counts if told[0]['noun'].lower() in _names_of(c)); n = counts[name]
+        else: continue
+        left, true = _places_left(list(_ONE_ITEM.finditer(m['items'])), cells.get(name), n, own)
+        if true and name and told[0]['n'] and _range(told[0], name) == (n, n): continue
+        if left: new = text[:m.start()] + (m['lead'] if own else ', ') + left + text[m.end():]
+        else: new = _splice(text, m.start(), m.end() + bool(own and text[m.end():m.end() + 1] in '.!?'), '')
+        edits.append(_changed('annotation/places', text, new)); text = new
+    return text
+
+# %% ../../nbs/16_rewriting.ipynb #c596e747
+_RELATION = re.compile(r'\b(?:near|next to|close to|beside|by|alongside|along|around|adjacent to|against|'
+                       r'(?:docked|moored|parked|anchored) (?:at|in|to))\b', re.I)
+
+def _unrelated(text: str, facts: Iterable[Fact], edits: list[Edit]) -> str:
+    "`text` with a plain sentence in place of each that relates annotated classes which no fact relates"
+    counts = {f.subject: f.value for f in facts if f.kind == 'count' and type(f.value) is int and f.value}
+    pairs = {frozenset((f.subject, f.object)) for f in facts if f.kind == 'relation' and f.object}
+    spans, at = [], 0
+    while at < len(text.rstrip()): spans.append(_sentence(text, at)); at = spans[-1][1] + 1
+    for a, b in spans[::-1]:
+        found = sorted(((m.start(), m.end(), name) for name in counts for m in _mentions(text[a:b], name)))
+        apart = [(x, y) for x, y in zip(found, found[1:]) if x[2] != y[2] and frozenset((x[2], y[2])) not in pairs]
+        if any(_RELATION.search(text[a:b], x[1], y[0]) for x, y in apart):
+            new = text[:a] + _plain(text[a:b], {name: counts[name] for _, _, name in found}) + text[b:]
+            edits.append(_changed('annotation/relation', text, new)); text = new
+    return text
+
+# %% ../../nbs/16_rewriting.ipynb #4b807711
+def _tails(words: str) -> Iterator[str]:
+    "What a run of words ends with: 'two army vehicles' → 'two army vehicles', 'army vehicles', 'vehicles'"
+    return (words[m.start():] for m in re.finditer(r'\b(?<!-)\w', words))
 
 def _softened(text: str, known: Iterable[str], edits: list[Edit]) -> str:
     "`text` with exact counts of things nobody annotated made vague"
@@ -506,7 +638,7 @@ def _softened(text: str, known: Iterable[str], edits: list[Edit]) -> str:
         at = m.end()
         fixed = re.search(r'\b(?:between|the|these|all|those)\s+$', text[:m.start()], re.I)     # "the two": definite
         last = next(g for g in ('hi', 'to', 'n') if m[g])
-        if m['noun'].lower() in taken or fixed or _value(m[last]) < 2: continue
+        if taken & set(_tails(m[0].lower())) or fixed or _value(m[last]) < 2: continue
         word = 'some' if _value(m[last]) == 2 else 'several'
         new = text[:m.start()] + (word.capitalize() if m[0][0].isupper() else word) + text[m.end(last):]
         edits.append(_changed('annotation/softened', text, new)); text = new
@@ -516,6 +648,7 @@ def verified(text: str, facts: Sequence[Fact] | None, edits: list[Edit]) -> tupl
     "`text` held against the facts of the boxes, and those of the facts that it states; None: nothing is annotated"
     if facts is None: return text, ()
     counts = {f.subject: f.value for f in facts if f.kind == 'count' and type(f.value) is int}
+    text = _undealt(text, facts, edits)
     kin = {a for name, n in counts.items() if n for a in ancestors(name)}
     there = [name for name, n in counts.items() if n and _mentions(text, name)]
     for name, n in counts.items():
@@ -525,7 +658,7 @@ def verified(text: str, facts: Sequence[Fact] | None, edits: list[Edit]) -> tupl
             edits.append(Edit('annotation/plain', text.strip(), new.strip())); text = new
             break
         text = new
-    text, stated = _softened(_placed(text, facts, edits), counts, edits), []
+    text, stated = _softened(_placed(_unrelated(text, facts, edits), facts, edits), counts, edits), []
     for name, n in counts.items():
         found = _mentions(text, name)
         if any(m['n'] and _range(m, name) == (n, n) for m in found): stated.append(Fact('count', name, n))
