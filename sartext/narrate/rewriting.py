@@ -308,7 +308,8 @@ _FINER = '''
 def _finer() -> dict[str, tuple[float, str]]:
     "Thing → (coarsest spacing at which it is named, the more general word)"
     table = {n: (o.spacing, o.parent) for n, o in NOUNS.items() if o.parent and o.spacing < 1e9}
-    table |= {a: table[n] for n, o in NOUNS.items() if n in table for a in (*o.synonyms, *o.aliases) if a.isalnum()}
+    table |= {a: table[n] for n, o in NOUNS.items() if n in table for a in (*o.synonyms, *o.aliases)
+              if a.replace(' ', '').isalnum()}
     for line in _FINER.strip().splitlines():
         limit, general, things = (part.strip() for part in line.split(':'))
         table |= {t: (float(limit), general) for t in things.split() if t not in NOUNS}
@@ -544,7 +545,7 @@ def _placed(text: str, facts: Iterable[Fact], edits: list[Edit]) -> str:
         names = {name_of[k['noun'].lower()] for k in inside or told}
         if not meant or len(names) != 1: continue
         there = sum(n for c, n in cells[min(names)].items() if c in meant)
-        close = told and told[-1]['n'] and re.fullmatch(r'[^,.;]*,?', text[told[-1].end():m.start()])
+        close = told and told[-1]['n'] and re.fullmatch(r'[^,.;:]*,?', text[told[-1].end():m.start()])
         if there >= (_range(told[-1], min(names))[0] if close else 1): continue
         if told and re.search(r'\b(?:and|while|with|but)\b|;', text[max(told[-1].end(), begin):m.start()]): continue
         whole = re.search(r'\bthere$', text[:m.start()])              # a boat is there, …: not left hanging
