@@ -655,7 +655,7 @@ def _elided(item: Item, t: list[tuple], i: int, kind, start: int) -> int | None:
     if j > i + 1 and counted and many[-1:] == [j-1]: i = many[0]    # 'three bends flows'
     if kind(i) == 'w' and t[i][1] in _NO_THINGS: return i + 1 if item.zero else None
     into = start and (t[start-1][0] == 'rel' or t[start-1][1] in ('into', 'onto', 'within'))
-    if kind(i) == 'w' and item.n == 1 and into: return None         # 'packed into one compound'
+    if kind(i) == 'w' and t[start] == ('num', 1) and into: return None         # 'packed into one compound'
     if kind(i) == 'w' and t[i][1][-1] == 's' and counted and t[i][1] not in _NO_ADJECTIVES:
         item.own, item.part = True, isinstance(item.n, str)        # a noun we do not know: 'three zeppelins'
         item.names = [] if item.part else [_singular(t[i][1])]
@@ -1236,7 +1236,8 @@ def _totals(items: list[Item]) -> dict[str, list]:
             if sure == 'more' and told.get(name): told[name][-1] = _plus(told[name][-1], n)
             elif sure == 'again' and (told.get(name) == [1] or name not in told and weak.get(name) == [None]):
                 told[name] = [2]                                    # 'one ship …, another one …'
-            elif sure == 'again' and name in told and name not in found: told[name][-1] = _plus(told[name][-1], n)
+            elif i.again and sure == 'again' and name in told and name not in found:
+                told[name][-1] = _plus(told[name][-1], n)           # 'seven ships …, another one …'
             elif sure == 'again': found.setdefault(name, []).append(n)
             else: {'told': told, 'more': found, 'found': found, 'weak': weak}[sure].setdefault(name, []).append(n)
     for name, numbers in found.items():
