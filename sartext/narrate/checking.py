@@ -1196,8 +1196,6 @@ def _claim(i: Item, before: list[Item], name: str) -> tuple[str, int | str | Non
     counted = [m for m in before if name in m.names and m.own and isinstance(m.n, int)]
     if i.zero and (i.other or counted and not i.own): return None   # 'ten ships, none at its left'
     if i.zero and i.places and i.role == 'subject': return None     # 'none on the right' denies a place
-    part = i.them and not i.other and not isinstance(i.n, str)
-    if part and any(m.places and (i.n or 1) <= m.n for m in counted): return None   # 'two at the top, one of them …'
     if i.complement or i.zero: return 'told', 0 if i.zero else i.n
     if i.only and not i.of: return 'told', 1 if i.n in (None, 'the') else i.n
     if not i.own and (i.extreme or i.all or i.n is None): return None
@@ -1231,12 +1229,15 @@ def _totals(items: list[Item]) -> dict[str, list]:
             alone = [m for m in items[:k] if name in m.names]
             if i.other and i.definite and isinstance(i.n, int) and len(alone) == 1 and told.get(name) == [alone[0].n]:
                 told[name] = [_plus(alone[0].n, i.n)]; continue     # 'one ship …, the other two …'
-            if (claim := _claim(i, before, name)) is None: continue
+            whole = [m for m in alone if m.own and m.places and isinstance(m.n, int)]
+            if i.them and not i.other and any(type(i.n) is not str and (i.n or 1) <= m.n for m in whole): continue
+            if (claim := _claim(i, before, name)) is None: continue     # above: 'two lie at the top. One of them …'
             sure, n = claim
+            last = next((m for m in before[::-1] if name in m.names), None)
             if sure == 'more' and told.get(name): told[name][-1] = _plus(told[name][-1], n)
             elif sure == 'again' and (told.get(name) == [1] or name not in told and weak.get(name) == [None]):
                 told[name] = [2]                                    # 'one ship …, another one …'
-            elif i.again and sure == 'again' and name in told and name not in found:
+            elif sure == 'again' and i.again and i.n == 1 and last and last.own and last.n == told.get(name, [0])[-1]:
                 told[name][-1] = _plus(told[name][-1], n)           # 'seven ships …, another one …'
             elif sure == 'again': found.setdefault(name, []).append(n)
             else: {'told': told, 'more': found, 'found': found, 'weak': weak}[sure].setdefault(name, []).append(n)
