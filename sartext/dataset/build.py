@@ -6,10 +6,10 @@
 __all__ = ['TEXTS', 'COUNTED', 'INK', 'PALE', 'REMOVED', 'CARD', 'READING', 'COLOURS', 'PARTS', 'LIST', 'NOTES', 'TEMPORARY',
            'NOTE', 'ENDS', 'FORMATS', 'FEW', 'POLARISATIONS', 'MOST_BITS', 'safe_keys', 'fit', 'to_png', 'as_it_is',
            'index_mask', 'finished', 'optical_partner', 'load', 'statistics', 'save_figures', 'card', 'Filters',
-           'filtered', 'Ours', 'Row', 'join_records', 'build', 'verify']
+           'filtered', 'Ours', 'Row', 'join_records', 'Manifest', 'build', 'verify']
 
 # %% ../../nbs/22_build.ipynb #215e2859
-import hashlib, heapq, io, json, os, pickle, re, shutil
+import base64, hashlib, heapq, html, io, json, os, pickle, re, shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -1049,6 +1049,31 @@ def _write_problems(problems: Problems, records: Collection[str], path: Path) ->
         for p in problems:
             f.write(json.dumps(asdict(replace(p, file=names.get(p.file, p.file))), ensure_ascii=False) + '\n')
 
+# %% ../../nbs/22_build.ipynb #af838ba9
+class Manifest(dict):
+    "The manifest of a built data set, as in its file; a notebook shows it as a table with the sheet of samples"
+    folder: Path | None = None      # of the set; not in the file
+    def __repr__(self) -> str:
+        return 'Manifest({images} images, {captions} captions, {questions} questions)'.format(**self['counts'])
+    def _repr_html_(self) -> str:
+        n = self['counts']
+        said = {'captions': n['captions'], 'questions': n['questions'], 'problems': n['problems'], **n['categories']}
+        rows = ''.join(f'<tr><td>{s}</td><td style="text-align:right">{n["splits"][s]}</td>'
+                       f'<td style="text-align:right">{n["text_splits"][s]}</td></tr>' for s in SPLITS)
+        head = '<tr><th>part</th><th>pictures</th><th>texts only</th></tr>'
+        table = f'<table><thead>{head}</thead><tbody>{rows}</tbody></table>'
+        return f"{table}<p>{html.escape(' · '.join(f'{k} {v}' for k, v in said.items()))}</p>{self._sheet()}"
+    def _sheet(self, side: int = 640) -> str:
+        "The sheet of samples as an image; '' where it is no longer there"
+        from PIL import Image
+        try:
+            with Image.open(self.folder/'figures/samples.png') as image:
+                small = image.convert('RGB'); small.thumbnail((side, side))
+        except (OSError, TypeError, ValueError): return ''
+        with io.BytesIO() as f:
+            small.save(f, 'PNG', optimize=True); png = base64.b64encode(f.getvalue()).decode()
+        return f'<img alt="samples of the data set" src="data:image/png;base64,{png}">'
+
 # %% ../../nbs/22_build.ipynb #94260990
 def _of_ids(ids: Iterable[str]) -> dict:
     "A list of ids in the manifest: how many, and their hash"
@@ -1082,8 +1107,9 @@ def _written(rows, where, records, keys, out, files, parameters, filters, proble
     files = {name: s for name, s in files.items() if Path(name).name.split('.')[0] in here} | new
     files |= {name: _sha(out/name) for name in ('README.md', *drawn, *['problems.jsonl']*bool(problems))}
     _tidy(out, files)
-    manifest = dict(sartext=sartext.__version__, parameters=parameters, records=sha, counts=_counts(stats, problems),
-                    files=dict(sorted(files.items())))
+    manifest = Manifest(sartext=sartext.__version__, parameters=parameters, records=sha,
+                        counts=_counts(stats, problems), files=dict(sorted(files.items())))
+    manifest.folder = out
     with atomic(out/'manifest.json') as f: f.write(json.dumps(manifest, indent=1, ensure_ascii=False) + '\n')
     _leave(out)
     return manifest
@@ -1154,7 +1180,7 @@ def build(
     formats: Collection[str] = FORMATS, # which to write, beside images and records.jsonl
     band: str | None = None,            # of rasters in several polarisations the one to be shown; None: the first
     composite: str | None = None,       # or several in colours, one of `splits.COMPOSITES`
-) -> dict:                              # the manifest
+) -> Manifest:
     "Build a data set: images, records with splits, shards, card, manifest; killed, it goes on where it stopped"
     given = _allowed(**locals()); out, problems = Path(out), Problems(on_error) if problems is None else problems
     parameters, view = _parameters(given)

@@ -671,6 +671,7 @@ class Answers:
         return {g: self._rows(groups[g]) for g in order}
     def cases(self) -> Counter: return Counter(v.case for v in self.verdicts)
     def __repr__(self): return f'Answers({self.name or "?"}: {self.accuracy:.1f} % of {len(self)})'
+    def _repr_html_(self) -> str: return answers_table([self]).html() if len(self) else '<p>no answers</p>'
 
 # %% ../../nbs/42_answering.ipynb #6b995828
 def score_answers(

@@ -376,6 +376,7 @@ class Scores:
         told = {name: m.value for name, m in self.metrics.items() if not isinstance(m, str) and np.isfinite(m.value)}
         return {**vars(self.protocol), **told, 'not computed': {k: m for k, m in self.metrics.items() if k not in told
                                                                 and isinstance(m, str)}}
+    def _repr_html_(self) -> str: return caption_table({'': self}).html()
 
 # %% ../../nbs/41_captioning.ipynb #ac7576f7
 def leave_one_out(

@@ -76,6 +76,7 @@ class Sheet:
     def alike(self) -> tuple:
         "What two sheets must share to stand in one table: the test set itself, whatever it is called"
         return self.task, self.stamp, self.protocol, self.n
+    def _repr_html_(self) -> str: return leaderboard([self])[0].html()
 
 # %% ../../nbs/44_scores.ipynb #c792e805
 _LEAST = ('task', 'model', 'data', 'stamp', 'protocol', 'n', 'scores')

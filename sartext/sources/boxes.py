@@ -157,7 +157,8 @@ def _records(annotated, classes, images, problems, slack, decode, about) -> Iter
         if size and a.counts:
             own = {'licence': a.licence, **({'sar': a.sar} if a.sar else {})}
             yield Record(ids[a.path], a.path, *size, boxes=tuple(boxes), labelled_classes=tuple(classes),
-                         scene=scene(a.path) if callable(scene) else scene or a.scene, **{**own, **about})
+                         scene=scene(a.path) if callable(scene) else scene or a.scene, folder=str(images),
+                         **{**own, **about})
 
 # %% ../../nbs/06_boxes.ipynb #105c1307
 def _refuse(file, reason, remedy, place=''): refuse(file, place, reason, remedy)

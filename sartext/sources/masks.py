@@ -205,7 +205,7 @@ def read_masks(
         try:
             path, size = _index_mask(image, mask, table, index_dir, masks, root, stray)
             record = Record(stem, _relative(image, root), *size, sar=sar, mask=path, mask_classes=table.classes,
-                **about,
+                folder=str(root), **about,
                             scene=scene(stem) if callable(scene) else scene)
         except BadInput as e:
             p = e.problem; problems.add(p.file, p.place, p.reason,
@@ -307,7 +307,8 @@ def read_pairs(
             caption = rng_for(seed, stem, 'pairing').choice(texts[stem]) if stem in texts else ''
             record = Record(stem, _relative(image, root), *size, sar=sar, partners={'optical': _relative(partner,
                 root)},
-                            optical_caption=caption, scene=scene(stem) if callable(scene) else scene, **about)
+                            optical_caption=caption, folder=str(root),
+                            scene=scene(stem) if callable(scene) else scene, **about)
         except BadInput as e:
             p = e.problem; problems.add(p.file, p.place, p.reason,
                 f"{p.remedy}; with on_error='skip' {image.name} is left out"); continue
