@@ -333,7 +333,8 @@ def replies(
             said = model.language.generate(inputs_embeds=seen, attention_mask=mask, do_sample=False, eos_token_id=end,
                                            pad_token_id=end, max_new_tokens=most)
     finally: model.train(training)
-    return [words.decode(o, skip_special_tokens=True).strip() for o in said.tolist()]
+    # a character that was cut off between its bytes, or never was one, is left out, not shown as a sign of its own
+    return [words.decode(o, skip_special_tokens=True).replace('\ufffd', '').strip() for o in said.tolist()]
 
 def _pixels(images: Sequence, start: Start):
     import torch
