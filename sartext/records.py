@@ -331,6 +331,8 @@ def _record(d: dict) -> dict:
 def from_dict(d: dict) -> Record:
     "The record of one parsed JSON line; raises ValueError with the reason"
     _check(isinstance(d, dict), f'a record is {_short(d)}, not an object', 'write one object a line')
+    _check('images' not in d or 'annotations' not in d, 'this is an annotation file (COCO), not a record',
+           'make records of it first: sartext narrate --images FOLDER --annotations FILE --out records.jsonl')
     known = _record(d)
     known['sar'] = _sar(d.get('sar', {}))
     known['boxes'] = tuple([_box(i, o, d['width'], d['height']) for i, o in enumerate(d.get('boxes', ()))])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'Score', 'as_score', 'stamp_of', 'Sheet', 'write_sheets', 'read_sheets', 'recall_sheet', 'caption_sheets',
-           'answer_sheet', 'leaderboard', 'latex', 'plot_board']
+           'answer_sheet', 'leaderboard', 'latex', 'plot_board', 'plot_bars']
 
 # %% ../../nbs/44_scores.ipynb #14f87cd4
 import hashlib, json, math
@@ -239,4 +239,32 @@ def plot_board(sheets: Sequence[Sheet], metric: str | None = None, ax=None):
         if s.low is not None: ax.plot([s.low, s.high], [y, y], 'C0')
     ax.set(yticks=range(len(rows)), yticklabels=[r[0] for r in rows], ylim=(-.5, len(rows) - .5), xlabel=metric)
     ax.set_xlim(left=0)
+    return ax
+
+# %% ../../nbs/44_scores.ipynb #5886716a
+def plot_bars(
+    values: Mapping[str, Score | Interval | float | Mapping[str, float]],   # name → value, or name → series → value
+    label: str = '',                # below the axis: what is shown, with its unit
+    colours: Sequence[str] = (),    # of the bars, or of the series; then grey
+    top: float = 100.,              # where the axis ends
+    fmt: str = '%.0f',              # of the number at the end of a bar without interval; '' for none
+    ax=None,                        # matplotlib axes; None: a new figure, as high as the bars need
+):                                  # the axes
+    "Horizontal bars from 0, the first on top"
+    import matplotlib.pyplot as plt
+    series = next((list(v) for v in values.values() if isinstance(v, Mapping)), [])
+    high = 1.6 + .33*len(values)*max(1, .7*len(series))
+    if ax is None: _, ax = plt.subplots(figsize=(7, high), dpi=80, layout='constrained')
+    colours, at = [*colours, *['.6']*max(len(values), len(series))], np.arange(len(values))
+    for k, s in enumerate(series):
+        height = .8/len(series)
+        places = at + height*(k - (len(series) - 1)/2)
+        ax.barh(places, [v[s] for v in values.values()], height, color=colours[k], label=s)
+    if series: ax.legend(frameon=False, ncols=len(series), loc='lower left', bbox_to_anchor=(0, 1))
+    for y, v, colour in () if series else zip(at, map(as_score, values.values()), colours):
+        bar = ax.barh(y, v.value, color=colour)
+        if v.low is not None: ax.plot([v.low, v.high], [y, y], color='k', lw=2)
+        elif fmt: ax.bar_label(bar, fmt=fmt, padding=4)
+    ax.set_yticks(at, list(values)); ax.invert_yaxis(); ax.set(xlim=(0, top), xlabel=label)
+    ax.spines[['top', 'right']].set_visible(False)
     return ax

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'COLOURS', 'image_kind', 'open_image', 'image_size', 'check_image', 'Raster', 'read_image', 'to_display',
-           'display_image', 'mask_pixels', 'read_mask', 'plot']
+           'display_image', 'mask_pixels', 'read_mask', 'plot', 'palette_figures']
 
 # %% ../../nbs/01_read.ipynb #659a767c
-import textwrap, warnings
+import base64, io, textwrap, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -441,3 +441,25 @@ def plot(
         letters = max(20, int(inches*72/4))                                     # 4 points a letter at size 8
         ax.set_xlabel(textwrap.fill(caption, letters), fontsize=8, loc='left')
     return ax
+
+# %% ../../nbs/01_read.ipynb #f8e8c620
+def _palette(png: bytes) -> bytes:
+    "The PNG with at most 256 colours"
+    from PIL import Image
+    with Image.open(io.BytesIO(png)) as image: small = image.convert('RGB').quantize(256, dither=Image.Dither.NONE)
+    with io.BytesIO() as f: small.save(f, 'PNG', optimize=True); return f.getvalue()
+
+def palette_figures() -> None:
+    "From here on this notebook keeps its figures as PNG with a palette; outside a notebook nothing happens"
+    import matplotlib.pyplot as plt
+    from IPython import get_ipython
+    from matplotlib.figure import Figure
+    plt.close(plt.figure())                                 # loads the backend, which says how figures are shown
+    formatter = get_ipython() and get_ipython().display_formatter.formatters['image/png']
+    show = formatter and formatter.type_printers.get(Figure)
+    if not show or getattr(show, 'light', False): return
+    def light(fig):
+        png = show(fig)
+        if not png: return png
+        return _palette(png) if isinstance(png, bytes) else base64.b64encode(_palette(base64.b64decode(png))).decode()
+    light.light = True; formatter.for_type(Figure, light)
