@@ -1,6 +1,7 @@
-# Two commands do everything on a fresh machine:
+# Two commands do everything on a fresh machine, a third only what both begin with:
 #   make reproduce [ARGS="--profile smoke"]   captions, data set, training, evaluation; ends in runs/tiny/report.html
 #   make test                                 every test, every notebook among them
+#   make install                              sets up .venv, and nothing else
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,9 +9,12 @@ NEEDS := settings.ini setup.py .ci/constraints.txt
 # of pip's many lines only those that say what it is fetching or building, as they come
 SHOW := awk '/^ *(Downloading|Using cached|Building|Installing|Successfully)/ { if (length($$0) > 110) $$0 = substr($$0, 1, 107) "..."; print; fflush() }'
 
-.PHONY: help reproduce test
+.PHONY: help install reproduce test
 help:
 	@sed -n 's/^\#   make/  make/p' Makefile
+
+install: .venv/stamp-run
+	@echo "sartext is installed in .venv; to use it: source .venv/bin/activate"
 
 reproduce: .venv/stamp-run
 	@$(BIN)/sartext reproduce $(ARGS)
