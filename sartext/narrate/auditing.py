@@ -175,6 +175,8 @@ def _rating(path, line, values) -> Rating:
 def read_ratings(path: str | Path) -> dict[tuple[str, str], Rating]:
     "(item, rater) → rating of a CSV file; whatever is damaged is named with its line"
     try: text = Path(path).read_bytes().decode('utf-8-sig')
+    except OSError as e:
+        raise BadInput(Problem(str(path), '', f'cannot be read: {e.strerror}', 'give the CSV file of a rating desk')) from e
     except UnicodeDecodeError as e:
         _refuse(path, e.object[:e.start].count(b'\n') + 1, f'not UTF-8 text: {e.reason}', 'save the file as UTF-8')
     res, lines, at = {}, csv.reader(io.StringIO(text, newline=''), strict=True), 1
@@ -184,7 +186,7 @@ def read_ratings(path: str | Path) -> dict[tuple[str, str], Rating]:
             if n == 0:
                 if tuple(values) != COLUMNS:
                     semicolon = len(values) == 1 and ';' in values[0]
-                    _refuse(path, 1, f'the columns are {values}',
+                    _refuse(path, 1, f'the columns are {str(values)[:80]}',
                             'save it with commas between the fields' if semicolon else f'name them {",".join(COLUMNS)}')
                 continue
             if not any(values): continue
