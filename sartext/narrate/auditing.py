@@ -176,7 +176,8 @@ def read_ratings(path: str | Path) -> dict[tuple[str, str], Rating]:
     "(item, rater) → rating of a CSV file; whatever is damaged is named with its line"
     try: text = Path(path).read_bytes().decode('utf-8-sig')
     except OSError as e:
-        raise BadInput(Problem(str(path), '', f'cannot be read: {e.strerror}', 'give the CSV file of a rating desk')) from e
+        why = f'cannot be read: {e.strerror}'
+        raise BadInput(Problem(str(path), '', why, 'give the CSV file of a rating desk')) from e
     except UnicodeDecodeError as e:
         _refuse(path, e.object[:e.start].count(b'\n') + 1, f'not UTF-8 text: {e.reason}', 'save the file as UTF-8')
     res, lines, at = {}, csv.reader(io.StringIO(text, newline=''), strict=True), 1
