@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['WRITTEN', 'OPTICAL_FROM', 'SHIFTED_FROM', 'FRACTIONS', 'FACTS', 'RECALL', 'NEAREST', 'FREQUENT', 'NGRAMS', 'CAPTIONS',
-           'MAJORITY', 'BLIND', 'ANSWERS', 'NAMED', 'WITHIN', 'DULL_NAMES', 'FRAME', 'CLASSES', 'UNSEEN', 'COUNTS',
-           'RATES', 'TUNING_SEED', 'HOW', 'UNTUNED', 'AS_THEY_ARE', 'written', 'held_out', 'tell', 'read_written',
-           'scene_mark', 'with_written', 'draw_sets', 'read_own', 'build_sets', 'Column', 'plainly', 'by_eye',
-           'columns', 'Measure', 'recall_of', 'recall_bounds', 'concise', 'tower_rows', 'facts_of', 'answers_of',
-           'class_of', 'count_of', 'label_rows', 'frame_tones', 'labels_of', 'label_bounds', 'split_blocks',
-           'ground_only', 'untrained', 'all_texts', 'run_arm', 'same_classes', 'training_of', 'level', 'tune',
-           'arms_of', 'values', 'compare_table', 'difference_table', 'gain_table', 'plot_arms', 'once', 'spelt',
-           'compare_seeds', 'rates_table', 'result_of', 'build_filtered', 'compare_sets']
+           'MAJORITY', 'BLIND', 'ELSEWHERE', 'ANSWERS', 'NAMED', 'WITHIN', 'DULL_NAMES', 'FRAME', 'CLASSES', 'UNSEEN',
+           'COUNTS', 'BALANCED', 'SAYINGS', 'PROBE', 'TONES', 'EVENLY', 'GROUND', 'RATES', 'TUNING_SEED', 'HOW',
+           'UNTUNED', 'AS_THEY_ARE', 'written', 'held_out', 'tell', 'read_written', 'scene_mark', 'with_written',
+           'draw_sets', 'read_own', 'build_sets', 'build_split', 'Column', 'plainly', 'by_eye', 'packed', 'columns',
+           'Measure', 'recall_of', 'recall_bounds', 'concise', 'tower_rows', 'facts_of', 'answers_of', 'class_of',
+           'count_of', 'label_rows', 'frame_tones', 'labels_of', 'label_bounds', 'with_cover', 'cover_rows', 'balanced',
+           'apart', 'covers_of', 'cover_bounds', 'split_blocks', 'ground_only', 'untrained', 'all_texts', 'run_arm',
+           'same_classes', 'training_of', 'level', 'tune', 'arms_of', 'values', 'compare_table', 'difference_table',
+           'gain_table', 'plot_arms', 'once', 'spelt', 'compare_seeds', 'rates_table', 'result_of', 'build_filtered',
+           'compare_sets']
 
 # %% ../nbs/46_compare.ipynb #8c481356
 import copy, csv, hashlib, json, time
@@ -22,6 +24,8 @@ from pathlib import Path
 import numpy as np
 from .dataset.build import build
 from .narrate.annotation import HELD_OUT, narrate
+from .narrate.facts import regions
+from .narrate.words import NOUNS, cover, cover_words
 from .records import (BadInput, Caption, Problem, Question, Record, atomic, images_of, note_images, progress,
                              read_records, table_text, write_records)
 from .train import (ARMS, SAME_CLASSES, Pairs, arm_stages, captions_of, first_caption, questions_of,
@@ -78,15 +82,16 @@ def draw_sets(
     from sartext.simulate import SHIFTED, WORLD, write_world
     out, kw = Path(out), dict(seed=seed, size=sizes.scene_size, workers=sizes.workers)
     n = sizes.n_sar, sizes.n_val, sizes.n_test
-    splits = np.repeat(['train', 'val', 'test'], n)
+    splits = {'sar': np.repeat(['train', 'val', 'test'], n),
+              'optical': np.repeat(['train', 'test'], (sizes.n_optical, sizes.n_test)),
+              'shifted': np.repeat('test', sizes.n_shifted)}
     drawn = {'sar': sar and sum(n) and write_world(out/'sar', sum(n), world=WORLD, **kw),
-             'optical': write_world(out/'optical', sizes.n_optical, start=OPTICAL_FROM, optical_only=True, **kw),
+             'optical': write_world(out/'optical', sizes.n_optical + sizes.n_test, start=OPTICAL_FROM,
+                                    optical_only=True, **kw),
              'shifted': write_world(out/'shifted', sizes.n_shifted, world=SHIFTED, start=SHIFTED_FROM, **kw)}
     drawn = {name: path for name, path in drawn.items() if path}      # a profile may leave the SAR to the user
     for name, path in drawn.items():
-        records = list(read_records(path))
-        split = splits if name == 'sar' else ['train' if name == 'optical' else 'test']*len(records)
-        records = [replace(r, split=str(s)) for r, s in zip(records, split)]
+        records = [replace(r, split=str(s)) for r, s in zip(read_records(path), splits[name], strict=True)]
         told = records if name == 'optical' else tell(records, seed)
         write_records(with_written(told) if name == 'sar' else told, path)
     return drawn
@@ -119,6 +124,19 @@ def build_sets(
               on_leak='move', force=True)
     return {name: Path(out)/name for name in drawn}
 
+def build_split(
+    records: Iterable[Record],   # with their splits
+    out: str | Path,             # the set's folder; its records lie beside it
+    images: str | Path,
+    seed: int = 0,
+    workers: int = 1,
+) -> Path:
+    "Build one set with the splits its records have; look-alikes may stand on either side, copies go to the test"
+    path = Path(out).parent/f'{Path(out).name}.jsonl'; path.parent.mkdir(parents=True, exist_ok=True)
+    write_records(records, path); note_images(path, images)
+    build(path, out, images=images, seed=seed, workers=workers, threshold=None, on_leak='move', force=True)
+    return Path(out)
+
 # %% ../nbs/46_compare.ipynb #23e631be
 @dataclass(frozen=True)
 class Column:
@@ -143,21 +161,29 @@ def by_eye(column: Column) -> dict[str, Column]:
     return {WRITTEN: Column(some, like=plainly)} if at else {}
 
 # %% ../nbs/46_compare.ipynb #27fda07f
+def packed(record: Record) -> tuple:
+    "Its questions in as few rows as there can be: what a SAR-GPT learns from fastest"
+    from sartext.models.gpt import packs
+    return packs(questions_of(record))
+
 def columns(
     built: dict[str, Path],      # name → built folder: 'sar' is trained on, the others but 'optical' are columns
     preprocess,                  # of the model
     split: str = 'test',
     of: Callable[[Record], tuple] = captions_of,    # or `questions_of`
 ) -> dict[str, Column]:
-    "The test columns: seen plans, held-out plans (a question has no plan), captions by eye, and each further set"
+    "The test columns: seen plans, held-out plans (not of questions), captions by eye, each further set, and optical"
     def column(folder, keep): return Column(read_pairs(folder, split, 'sar', preprocess, keep, of=of))
     def seen(caption): return not held_out(caption)
     def unseen(caption): return held_out(caption) and not written(caption)
     res = {'seen plans': column(built['sar'], seen)}
     if split == 'val': return res
     rest = {n: column(f, seen) for n, f in built.items() if n not in ('sar', 'optical')}
-    if of is not questions_of: res['held-out plans'] = column(built['sar'], unseen)
-    return res | (by_eye(res['seen plans']) if of is captions_of else {}) | rest
+    if of not in (questions_of, packed): res['held-out plans'] = column(built['sar'], unseen)
+    if of is not captions_of: return res | rest
+    looked = 'optical' in built and any(r.split == split for r in read_records(Path(built['optical'])/'records.jsonl'))
+    optical = {'optical': Column(read_pairs(built['optical'], split, 'optical', preprocess))} if looked else {}
+    return res | by_eye(res['seen plans']) | rest | optical
 
 # %% ../nbs/46_compare.ipynb #3306fa8d
 FACTS = 'group-positive (facts)'
@@ -234,7 +260,7 @@ CAPTIONS = Measure(facts_of, 'fact F1', 'fact F1', also=('CIDEr',), beside=(NEAR
                         'all captions of the picture.')
 
 # %% ../nbs/46_compare.ipynb #c9dc5de4
-MAJORITY, BLIND = 'majority answer', 'question only'
+MAJORITY, BLIND, ELSEWHERE = 'majority answer', 'question only', 'picture of another scene'
 
 def answers_of(start, tests: dict[str, Column], texts=None, pairs=None) -> dict[str, dict[str, list[float]]]:
     "Each picture's share in the accuracy of a SAR-GPT's answers, percent: in all, and for each application"
@@ -242,13 +268,18 @@ def answers_of(start, tests: dict[str, Column], texts=None, pairs=None) -> dict[
 
 def _answered(start, column: Column, taught: Sequence[Record]) -> dict[str, list[float]]:
     import torch
-    from sartext.evaluate.answering import items_of, majority_answers, question_only, score_answers
+    from sartext.evaluate.answering import elsewhere, items_of, majority_answers, question_only, score_answers
     from sartext.models.gpt import answer
     own = [items_of([r]) for r in column.pairs.records]
     items, at = [i for some in own for i in some], np.repeat(np.arange(len(own)), [len(some) for some in own])
     train, asked = items_of(taught), [i.question for i in items]
-    said = {'': answer(start, torch.from_numpy(column.pairs.pixels.numpy()[at]), asked),
-            MAJORITY: majority_answers(train, items), BLIND: question_only(train, items)}
+    order = np.argsort([len(q) for q in asked], kind='stable')          # questions of one length fill a batch best
+    def told(pictures):                                             # (items,) number of the picture each is asked of
+        seen = torch.from_numpy(column.pairs.pixels.numpy()[pictures[order]])
+        some = dict(zip(order.tolist(), answer(start, seen, [asked[i] for i in order], batch=64)))
+        return [some[i] for i in range(len(items))]
+    said = {'': told(at), MAJORITY: majority_answers(train, items), BLIND: question_only(train, items),
+            ELSEWHERE: told(elsewhere(column.scenes())[at])}
     kinds = np.array([i.application for i in items]); found = {}
     for who, told in said.items():
         right = score_answers(items, told).right
@@ -260,7 +291,7 @@ def _answered(start, column: Column, taught: Sequence[Record]) -> dict[str, list
     return found
 
 ANSWERS = Measure(answers_of, 'accuracy', 'accuracy', of=questions_of,
-                  beside=tuple(f'accuracy, {who}' for who in (MAJORITY, BLIND)))
+                  beside=tuple(f'accuracy, {who}' for who in (MAJORITY, BLIND, ELSEWHERE)))
 
 # %% ../nbs/46_compare.ipynb #21fed585
 NAMED, WITHIN = 'accuracy', 'within one'    # protocols; the second where labels are numbers
@@ -336,6 +367,85 @@ CLASSES = Measure(partial(labels_of, label=class_of, frame=True), NAMED, 'accura
 UNSEEN = Measure(partial(labels_of, label=class_of, unseen=True), NAMED, 'accuracy', bounds=label_bounds, of=concise)
 COUNTS = Measure(partial(labels_of, label=count_of), NAMED, 'accuracy', also=(WITHIN,), of=concise,
                  beside=tuple(f'{NAMED}, {who}' for who in DULL_NAMES))
+
+# %% ../nbs/46_compare.ipynb #d12b69d8
+BALANCED = 'balanced accuracy'
+SAYINGS = ('a radar picture of {}', 'the picture shows mostly {}', 'most of the picture is {}',
+           'there is hardly anything but {} here')
+PROBE, TONES, EVENLY = 'linear probe', 'mean and contrast', 'covers weighed evenly'
+
+def with_cover(record: Record, mask: np.ndarray) -> Record:
+    "The record with `cover`, what covers most of its mask, and `covers`, all that its class table tells apart"
+    known = sorted({c for name in record.mask_classes.values() if (c := cover(name)) not in NOUNS})
+    found = [r.name for r in regions(record, mask) if r.name in known]
+    return replace(record, extra={**record.extra, 'covers': known, 'cover': found[0]}) if found else record
+
+def cover_rows(start, names: Sequence[str]) -> np.ndarray:    # unit rows (covers, D)
+    "Each cover as the mean of its sentences"
+    from sartext.models.clip import embed_texts
+    said = [s.format(cover_words(n).said) for n in names for s in SAYINGS]
+    means = embed_texts(start.model, start.tokenizer, said).reshape(len(names), len(SAYINGS), -1).mean(1)
+    return means/np.linalg.norm(means, axis=1, keepdims=True)
+
+def balanced(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    "Shares weighed so that their mean is the mean over the groups"
+    _, at, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return shares*len(groups)/len(counts)/counts[at]
+
+# %% ../nbs/46_compare.ipynb #ef540e71
+def apart(features: np.ndarray, truth: np.ndarray, scenes: Sequence[str], evenly: bool = False,
+          folds: int = 10) -> np.ndarray:
+    "What a linear probe says of each picture, taught by pictures of other scenes"
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    number = {s: k for k, s in enumerate(dict.fromkeys(scenes))}
+    fold, said = np.array([number[s] % folds for s in scenes]), np.full(len(truth), '', object)
+    for f in np.unique(fold):
+        seen, asked = fold != f, fold == f
+        if len(kinds := np.unique(truth[seen])) < 2: said[asked] = kinds[0] if len(kinds) else ''; continue
+        how = LogisticRegression(max_iter=2000, class_weight='balanced' if evenly else None)
+        said[asked] = make_pipeline(StandardScaler(), how).fit(features[seen], truth[seen]).predict(features[asked])
+    return said
+
+def covers_of(start, tests: dict[str, Column], texts=None, pairs=None) -> dict[str, dict[str, list[float]]]:
+    "Each picture's share in the accuracy of its cover, percent; columns whose records have no `cover` are left out"
+    done, res = {}, {}
+    for name, column in tests.items():
+        records, ids = column.pairs.records, tuple(r.id for r in column.pairs.records)
+        if not all('cover' in r.extra for r in records): continue
+        if ids not in done: done[ids] = _named_covers(start, column, [r.extra['covers'] for r in records])
+        truth = np.array([r.extra['cover'] for r in records])
+        right = {who: 100.*(said == truth) for who, said in done[ids].items()}
+        res[name] = {', '.join(filter(None, (p, who))): np.round(f(v), 3).tolist() for who, v in right.items()
+                     for p, f in ((NAMED, np.asarray), (BALANCED, partial(balanced, groups=truth)))}
+    return res
+
+def _named_covers(start, column: Column, own: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    truth, names = np.array([r.extra['cover'] for r in column.pairs.records]), sorted({n for some in own for n in some})
+    seen = tower_rows(start, column.pairs)
+    may = np.array([[n in some for n in names] for some in own])
+    said = {'': np.array(names)[np.where(may, seen @ cover_rows(start, names).T, -np.inf).argmax(1)]}
+    grey = column.pairs.pixels[:, 0].numpy().reshape(len(truth), -1).astype(float)
+    for what, x in ((PROBE, seen), (TONES, np.stack([grey.mean(1), grey.std(1)], 1))):
+        said |= {what: apart(x, truth, column.scenes()), f'{what}, {EVENLY}': apart(x, truth, column.scenes(), True)}
+    return said
+
+# %% ../nbs/46_compare.ipynb #7fcb1f5d
+def cover_bounds(protocol: str, tests: dict[str, Column]) -> tuple[list, list]:
+    "Guessing among the covers each picture's set tells apart, and always saying the most frequent cover"
+    def row(name, right):
+        def one(column):
+            truth = np.array([r.extra['cover'] for r in column.pairs.records])
+            shares = right(column.pairs.records, truth)
+            return float(np.mean(balanced(shares, truth) if protocol == BALANCED else shares))
+        return [name, *map(one, tests.values())]
+    def usual(_, truth): kinds, n = np.unique(truth, return_counts=True); return 100.*(truth == kinds[n.argmax()])
+    return [row('chance', lambda records, _: np.array([100/len(r.extra['covers']) for r in records])),
+            row('most frequent cover', usual)], []
+
+GROUND = Measure(covers_of, NAMED, 'accuracy', also=(BALANCED,), bounds=cover_bounds,
+                 beside=tuple(f'{NAMED}, {who}' for what in (PROBE, TONES) for who in (what, f'{what}, {EVENLY}')))
 
 # %% ../nbs/46_compare.ipynb #12027b46
 def split_blocks(
@@ -567,12 +677,13 @@ def compare_seeds(
     rates: Sequence[float] = RATES,
     arms: Sequence[str] = ARMS,      # 'optical only' first of those with two stages
     by: Measure = RECALL,            # what they are judged by
+    how: dict | None = None,         # further options of `sartext.models.gpt.start`
 ) -> tuple[list[dict], dict[str, Column], dict, dict]:  # results, columns, arm → rates chosen, arm → tries
     "Tune every arm on validation, then run every arm with every seed"
     from sartext.models.gpt import start
     if 'sar' not in built:
         raise BadInput(Problem('the profile', '', 'it draws no SAR to train on', 'give your own: comparison_real'))
-    first, runs = start(sizes.start, size=sizes.image_size), Path(out)/'runs'
+    first, runs = start(sizes.start, size=sizes.image_size, **(how or {})), Path(out)/'runs'
     def begin(): return untrained(first)
     pairs = {m: read_pairs(built[m], 'train', m, first.preprocess, lambda c: not held_out(c), of=by.of)
              for m in ('sar', 'optical') if m in built}
@@ -580,14 +691,14 @@ def compare_seeds(
     arms = [a for a in arms if a != 'same classes' or len(pairs[SAME_CLASSES])]
     val, tests = (columns(built, first.preprocess, s, by.of) for s in ('val', 'test'))
     texts = all_texts(first, pairs, val | {f'test {n}': c for n, c in tests.items()})
-    how = training_of(sizes)
+    training = training_of(sizes)
     data = {m: json.loads((Path(built[m])/'manifest.json').read_text())['files'] for m in built}
-    about, kept = [stamp, data, how, sizes.start, sizes.image_size, by.what, by.take, by.of], {}
+    about, kept = [stamp, data, training, sizes.start, sizes.image_size, by.what, by.take, by.of, how or {}], {}
     key = hashlib.sha256(json.dumps(about, default=spelt, sort_keys=True).encode()).hexdigest()
     def run(arm, arm_rates, seed, where):
         name = f"{seed}-{arm.replace(' ', '-')}-{'-'.join(f'{r:g}' for r in arm_rates)}.json"
         return once(runs/name, [key, arm, arm_rates, seed, list(where)],
-                    lambda: run_arm(arm, begin, pairs, where, arm_rates, seed, kept, texts, by, **how)[2])
+                    lambda: run_arm(arm, begin, pairs, where, arm_rates, seed, kept, texts, by, **training)[2])
     chosen, tries = {}, {}
     for arm in progress(arms, 'tuning'):
         stages = arm_stages(arm, sizes.optical_steps, sizes.sar_steps)
@@ -660,9 +771,12 @@ def compare_sets(
     stamp: str,                      # of the code
     arm: str = 'direct-long',        # how to train, of one stage
     rates: Sequence[float] = RATES,
+    by: Measure = RECALL,            # what they are judged by
+    how: dict | None = None,         # further options of the start
 ) -> tuple[list[dict], dict[str, Column], dict, dict]:  # as `compare_seeds`; a result's 'arm' is the name of its set
     "Tune and train one arm on each set with the same seeds"
-    done = {n: compare_seeds({'sar': folder}, sizes, Path(out)/n, stamp, rates, (arm,)) for n, folder in sets.items()}
+    def run(n): return compare_seeds({'sar': sets[n]}, sizes, Path(out)/n, stamp, rates, (arm,), by, how)
+    done = {n: run(n) for n in sets}
     def asked(tests): return {n: [(r.id, c.text) for r, c in zip(t.pairs.records, t.said())] for n, t in tests.items()}
     (first, tests), *rest = [(name, d[1]) for name, d in done.items()]
     if other := next((name for name, t in rest if asked(t) != asked(tests)), None):

@@ -77,7 +77,8 @@ def test_captions_are_judged_by_their_facts(monkeypatch):
     assert found(['']*9)['fact precision'] == 0
 
 def test_answers_are_judged_by_application(monkeypatch):
-    "Right answers give 100 in every application; one picture answered wrongly costs its own share and no other's"
+    """Right answers give 100 in every application; one picture answered wrongly costs its own share and no other's; who
+    looks gives other answers to the picture of another scene"""
     import torch
     from sartext.evaluate.answering import items_of
     from sartext.models import gpt
@@ -86,18 +87,23 @@ def test_answers_are_judged_by_application(monkeypatch):
     from sartext.train import Pairs
     records = tuple(ask(Record(f'r{i}', f'{i}.png', 90, 90, labelled_classes=('ship', 'bridge'), boxes=tuple(
         Box('ship', 30*k + 10, 10 + 30*(i % 3), 9, 9) for k in range(i % 3 + 1)))) for i in range(6))
-    pairs = Pairs(torch.zeros(6, 3, 8, 8, dtype=torch.uint8), tuple(r.questions for r in records), records)
+    pixels = torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(6, 3, 8, 8)
+    pairs = Pairs(pixels, tuple(r.questions for r in records), records)
     items = items_of(records); wrong = [i for i, x in enumerate(items) if x.image == '2.png']
-    def found(said):
-        monkeypatch.setattr(gpt, 'answer', lambda start, images, questions: said)
+    def found(said, looks=True):
+        told = {(i.image, i.question): a for i, a in zip(items, said)}; by_question = {q: a for (_, q), a in told.items()}
+        def one(image, question): return told.get((f'{image[0, 0, 0]}.png', question), 'nothing') if looks else by_question[question]
+        monkeypatch.setattr(gpt, 'answer', lambda start, images, questions, batch: [one(*x) for x in zip(images, questions)])
         return compare.ANSWERS.take(None, {'a': compare.Column(pairs)}, None, {'sar': pairs})['a']
     right = [i.reference for i in items]
     best, less = found(right), found(['' if i in wrong else a for i, a in enumerate(right)])
-    names = [n for n in best if compare.MAJORITY not in n and compare.BLIND not in n]
+    names = [n for n in best if not n.endswith((compare.MAJORITY, compare.BLIND, compare.ELSEWHERE))]
     assert len(names) > 3 and all(np.mean(best[n]) == pytest.approx(100, abs=.01) for n in names)
     assert np.mean(less['accuracy']) == pytest.approx(100*(1 - len(wrong)/len(items)), abs=.01)
     assert all(np.flatnonzero(np.array(best[n]) - less[n]).tolist() in ([2], []) for n in names)
     assert np.mean(best[f'accuracy, {compare.MAJORITY}']) < 100 and set(compare.ANSWERS.beside) < set(best)
+    blind = found(right, looks=False)
+    assert np.mean(best[f'accuracy, {compare.ELSEWHERE}']) < 70 and blind[f'accuracy, {compare.ELSEWHERE}'] == blind['accuracy']
 
 @pytest.fixture(scope='module')
 def quizzed(tmp_path_factory):
@@ -120,11 +126,13 @@ def test_questions_have_no_held_out_column(quizzed):
     assert list(own) == ['seen plans'] and all(r.questions and r.captions for r in own['seen plans'].pairs.records)
     assert list(compare.columns(quizzed, Preprocess(32))) == ['seen plans', 'held-out plans']
 
-def test_answers_reach_the_test(quizzed, tmp_path):
-    results, tests, *_ = compare.compare_seeds(quizzed, SIZES, tmp_path, 'code', (1e-3,), ('untouched', 'direct'), compare.ANSWERS)
+@pytest.mark.parametrize('of', [compare.ANSWERS.of, compare.packed])
+def test_answers_reach_the_test(quizzed, tmp_path, of):
+    by = replace(compare.ANSWERS, of=of)
+    results, tests, *_ = compare.compare_seeds(quizzed, SIZES, tmp_path, 'code', (1e-3,), ('untouched', 'direct'), by)
     assert [r['arm'] for r in results] == ['untouched', 'direct'] and list(tests) == ['seen plans']
     assert all({'accuracy', *compare.ANSWERS.beside} < set(r['columns']['seen plans']) for r in results)
-    assert len(compare.gain_table(results, tests, compare.ANSWERS)['rows']) == 4
+    assert len(compare.gain_table(results, tests, by)['rows']) == 6
 
 def test_other_settings_of_the_measure_are_other_runs(quizzed, tmp_path):
     "What a partial measure was given counts, and so does what models are shown; the same settings are read back"
@@ -258,3 +266,51 @@ def test_hits_of_captions_by_eye_are_those_of_the_picture(by_eye):
     assert same['single-positive'] == alone['single-positive']
     low, _ = compare.RECALL.bounds(compare.FACTS, {'a': eye}); _, high = compare.RECALL.bounds('single-positive', {'a': eye})
     assert high[0][1] == 100 and low[0][1] < 100        # no two texts are alike, so the texts set no ceiling
+
+def covered(covers, own=('water', 'land'), scenes=None):
+    from sartext.records import Record
+    return [Record(f't{i}', f'{i}.png', 16, 16, scene=f's{(scenes or range(99))[i]}', extra={'cover': c, 'covers': list(own)}) for i, c in enumerate(covers)]
+
+def test_a_cover_is_chosen_among_those_its_set_tells_apart(named, monkeypatch):
+    "Trees lie nearest to every tile, but the set knows no trees; always the same is right as often as the cover is there, and half of two"
+    axes = {'forest': np.array([1., 0, 0]), 'land': np.array([0., 1, 0]), 'water': np.array([0., 0, 1])}
+    monkeypatch.setattr(compare, 'cover_rows', lambda start, names: np.stack([axes[n] for n in names]))
+    rs = covered(['water']*9 + ['land'] + ['land']*2 + ['forest'])
+    rs[-1] = replace(rs[-1], extra={'cover': 'forest', 'covers': ['forest', 'land', 'water']})
+    looks = {r.id: axes['forest'] + .1*axes[r.extra['cover']] for r in rs}
+    found = compare.GROUND.take(looks, {'all': compare.Column(named(rs))})['all']
+    assert np.mean(found[compare.NAMED]) == 100 and np.mean(found[compare.BALANCED]) == pytest.approx(100, abs=.01)
+    assert {compare.GROUND.protocol, *compare.GROUND.also, *compare.GROUND.beside} < set(found)
+    same = compare.GROUND.take({r.id: axes['water'] for r in rs}, {'all': compare.Column(named(rs[:10]))})['all']
+    assert np.mean(same[compare.NAMED]) == 90 and np.mean(same[compare.BALANCED]) == pytest.approx(50, abs=.01)
+    (_, chance), (_, usual) = compare.GROUND.bounds(compare.NAMED, {'all': compare.Column(named(rs))})[0]
+    assert chance == pytest.approx((12*50 + 100/3)/13) and usual == pytest.approx(900/13)
+
+def test_a_probe_sees_no_tile_of_the_scene():
+    "Scenes that each have a look of their own teach nothing of one another; a look of the cover does, from any scene"
+    kinds = np.array(['water', 'land']*20); scenes = [f's{i//4}' for i in range(40)]
+    rng = np.random.default_rng(0); own = rng.normal(size=(10, 8))[np.arange(40)//4]
+    twin = np.c_[own, own*np.where(kinds == 'water', 1., -1.)[:, None]]           # inside a scene the cover is plain
+    alone, mixed = (compare.apart(twin, kinds, s, folds=40) for s in (scenes, range(40)))
+    assert np.mean(mixed == kinds) > np.mean(alone == kinds) + .2
+    assert (compare.apart(np.where(kinds == 'water', 1., 0)[:, None], kinds, scenes) == kinds).all()
+
+def test_a_cover_is_no_object():
+    "The largest cover, whatever ships lie there; a mask without a labelled cover gets none"
+    from sartext.records import Record
+    r = Record('a', 'a.png', 20, 20, mask='m.png', mask_classes={'1': 'sea surface', '2': 'ship', '3': 'land', '0': 'look-alike'})
+    mask = np.full((20, 20), 2); mask[:5] = 1; mask[5:7] = 3
+    assert compare.with_cover(r, mask).extra == {'covers': ['land', 'oil look-alike', 'water'], 'cover': 'water'}
+    assert compare.with_cover(r, np.full((20, 20), 9)) == r
+
+def test_what_is_forgotten_has_pictures_nobody_trained_on(tmp_path):
+    "The optical column holds test scenes of the optical set alone, by its own captions; of other measures it is no column"
+    from sartext.models.starts import Preprocess
+    from sartext.train import read_pairs
+    little = SimpleNamespace(n_optical=4, n_sar=4, n_val=2, n_test=3, n_shifted=2, scene_size=64, workers=1)
+    built = compare.build_sets(compare.draw_sets(tmp_path/'drawn', little), tmp_path/'built')
+    column = compare.columns(built, Preprocess(32))['optical']
+    shown = {r.scene for r in read_pairs(built['optical'], 'train', 'optical', Preprocess(32)).records}
+    assert len(column.pairs) == 3 and not shown & set(column.scenes()) and {r.modality for r in column.pairs.records} == {'optical'}
+    assert 'optical' not in compare.columns(built, Preprocess(32), of=compare.concise)
+    assert 'optical' not in compare.columns({'sar': built['sar']}, Preprocess(32))

@@ -7,13 +7,13 @@ __all__ = ['FILL', 'GLUE', 'DENIALS', 'UNITS', 'VAGUE', 'Read', 'KINDS', 'CASES'
            'LEAST', 'JUDGE', 'Lexicon', 'lexicon_of', 'kind_of_answer', 'Verdict', 'score_answer', 'sarlang_rule',
            'defects', 'Item', 'items_of', 'read_items', 'Said', 'read_predictions', 'match_predictions',
            'items_of_predictions', 'Answers', 'score_answers', 'random_answers', 'majority_answers', 'question_only',
-           'picture_features', 'similar_image', 'baselines', 'answers_table', 'official', 'plot_answers', 'explain',
-           'difference', 'judged', 'agreement', 'draw_items', 'AnswerSheet', 'evaluate_answers']
+           'picture_features', 'similar_image', 'baselines', 'elsewhere', 'answers_table', 'official', 'plot_answers',
+           'explain', 'difference', 'judged', 'agreement', 'draw_items', 'AnswerSheet', 'evaluate_answers']
 
 # %% ../../nbs/42_answering.ipynb #d358c745
 import csv, json, math, os, re, unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -785,6 +785,15 @@ def baselines(
             for k, answer in zip(places, way(a, [test[k] for k in places])): said[k] = answer
         found[name] = score_answers(test, said, name)
     return found
+
+# %% ../../nbs/42_answering.ipynb #82d27e50
+def elsewhere(scenes: Sequence[Hashable]) -> np.ndarray:    # (N,) int
+    "For each picture, by its scene, the number of a picture of another scene"
+    n = len(scenes)
+    def other(i): return next((j for k in range(n) if scenes[j := (i + n//2 + k) % n] != scenes[i]), None)
+    found = [other(i) for i in range(n)]
+    if None in found: raise ValueError('all pictures are of one scene; give some of another')
+    return np.array(found, int)
 
 # %% ../../nbs/42_answering.ipynb #4cf162f4
 LEAST = 10          # scenes below which no interval is told
