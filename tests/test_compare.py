@@ -133,6 +133,8 @@ def test_answers_reach_the_test(quizzed, tmp_path, of):
     assert [r['arm'] for r in results] == ['untouched', 'direct'] and list(tests) == ['seen plans']
     assert all({'accuracy', *compare.ANSWERS.beside} < set(r['columns']['seen plans']) for r in results)
     assert len(compare.gain_table(results, tests, by)['rows']) == 6
+    same = compare.compare_sets({'a': quizzed['sar'], 'b': quizzed['sar']}, SIZES, tmp_path/'sets', 'code', 'direct', (1e-3,), by, dict(image_tokens=1))[0]
+    assert [r['arm'] for r in same] == ['a', 'b'] and same[0]['columns'] == same[1]['columns']
 
 def test_other_settings_of_the_measure_are_other_runs(quizzed, tmp_path):
     "What a partial measure was given counts, and so does what models are shown; the same settings are read back"
