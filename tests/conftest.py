@@ -1,5 +1,5 @@
 "What several tests share: the notebooks, the real command, the real data where there is any"
-import os, re, subprocess, sys
+import os, re, shutil, subprocess, sys
 from pathlib import Path
 import nbformat, pytest
 
@@ -37,6 +37,18 @@ def real_data() -> Path:
 
 @pytest.fixture(scope='session')
 def data() -> Path: return real_data()
+
+def chromium() -> str | None:
+    "The browser to drive: Chrome first, as the chromium of Ubuntu is a snap, which does not see /tmp"
+    return next(filter(None, map(shutil.which, ('google-chrome', 'chromium', 'chromium-browser'))), None)
+
+@pytest.fixture(scope='module')
+def browser():
+    "A real browser, without its window"
+    pw = pytest.importorskip('playwright.sync_api')
+    if not chromium(): pytest.skip('no chromium')
+    with pw.sync_playwright() as p:
+        b = p.chromium.launch(executable_path=chromium(), args=['--no-sandbox']); yield b; b.close()
 
 @pytest.fixture
 def power_cut(monkeypatch):

@@ -1,5 +1,5 @@
 "The explorers as a student meets them: JupyterLab in a browser, worked by clicks, drags and keys"
-import os, re, shutil, socket, subprocess, sys, time, urllib.request
+import os, re, socket, subprocess, sys, time, urllib.request
 from dataclasses import replace
 import nbformat
 import numpy as np
@@ -11,8 +11,6 @@ from sartext.records import Caption, read_records, write_records
 from sartext.simulate import write_world
 
 pw = pytest.importorskip('playwright.sync_api')
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason='no chromium')
 pw.expect.set_options(timeout=20_000)      # for a busy machine
 
 RUN_ALL = """async () => {
@@ -44,13 +42,8 @@ def lab(tmp_path_factory):
         yield f'http://127.0.0.1:{port}', work
     finally: server.terminate(); server.wait(30)
 
-@pytest.fixture(scope='module')
-def browser():
-    with pw.sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox']); yield b; b.close()
-
 @pytest.fixture
-def opened(lab, browser):
+def opened(browser, lab):
     "A function that runs a notebook of these cells in the lab and gives its page; what the console complains of fails the test"
     pages = []
     def start(name, *cells):

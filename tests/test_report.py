@@ -1,5 +1,5 @@
 "The report as a reader meets it: whole without the net, in light and dark, read aloud"
-import json, re, shutil, struct, zlib
+import json, re, struct, zlib
 from dataclasses import asdict
 from html import escape
 from html.parser import HTMLParser
@@ -57,24 +57,19 @@ def test_broken_piece_is_named(out):
     with pytest.raises(BadInput, match='30-cut.json'): report(out)
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_in_a_browser(out, scheme):
+def test_in_a_browser(out, browser, scheme):
     "The page asks for nothing, fits a telephone, and its text stands out from its ground"
-    pw = pytest.importorskip('playwright.sync_api')
-    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if not chromium: pytest.skip('no chromium')
     page_file = report(out)
-    with pw.sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
-        page = b.new_page(viewport=dict(width=360, height=740), color_scheme=scheme); asked, errors = [], []
-        page.on('request', lambda r: asked.append(r.url)); page.on('pageerror', lambda e: errors.append(str(e)))
-        page.goto(page_file.as_uri())
-        assert [u for u in asked if not u.startswith(('file:', 'data:'))] == [] and not errors
-        assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'the page scrolls sideways'
-        assert page.evaluate('document.images[0].naturalWidth') == 8
-        ground, ink = (page.evaluate(f'getComputedStyle(document.body).{k}') for k in ('backgroundColor', 'color'))
-        def light(c): return sum(int(v) for v in c[c.index('(') + 1:-1].split(',')[:3])
-        assert (light(ground) > light(ink)) == (scheme == 'light') and abs(light(ground) - light(ink)) > 400
-        b.close()
+    page = browser.new_page(viewport=dict(width=360, height=740), color_scheme=scheme); asked, errors = [], []
+    page.on('request', lambda r: asked.append(r.url)); page.on('pageerror', lambda e: errors.append(str(e)))
+    page.goto(page_file.as_uri())
+    assert [u for u in asked if not u.startswith(('file:', 'data:'))] == [] and not errors
+    assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'), 'the page scrolls sideways'
+    assert page.evaluate('document.images[0].naturalWidth') == 8
+    ground, ink = (page.evaluate(f'getComputedStyle(document.body).{k}') for k in ('backgroundColor', 'color'))
+    def light(c): return sum(int(v) for v in c[c.index('(') + 1:-1].split(',')[:3])
+    assert (light(ground) > light(ink)) == (scheme == 'light') and abs(light(ground) - light(ink)) > 400
+    page.close()
 
 def test_captions_page(tmp_path):
     "The images drawn are those of the seed, what is said stands beside them, and a file that is not there is named"

@@ -53,14 +53,6 @@ def test_pages(site):
         page = site/published(p.relative_to(root/'nbs').as_posix()).replace('.ipynb', '.html')
         assert page.exists(), f'{p.name} has no page'
 
-@pytest.fixture(scope='module')
-def browser():
-    pw, chromium = pytest.importorskip('playwright.sync_api'), next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if not chromium: pytest.skip('no chromium')
-    with pw.sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
-        yield b; b.close()
-
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 @pytest.mark.parametrize('width', [1280, 390])
 def test_pages_fit_the_window(site, browser, width, scheme):
