@@ -10,7 +10,7 @@ import html
 
 import numpy as np
 
-from .explore import drawn_png, kept, own_keys, picture_widget
+from .explore import announced, drawn_png, kept, own_keys, picture_widget
 from .imagery.read import Raster
 from .imagery.speckle import BLIND, FILTERS, despeckle, estimate_enl, quality
 from .playground import drawn_scene
@@ -91,7 +91,7 @@ def before_after(w: Wipe | None = None):   # a widget; its `.state` is the `Wipe
         looks=field(i.SelectionSlider, 'looks', 'of the picture before', options=[1., 2., 4., 8., 16.],
                     value=w.looks),
         number=field(i.BoundedIntText, 'scene', 'number of the simulated scene', min=0, max=99999, value=w.number))
-    picture, words = picture_widget(), i.HTML(layout=i.Layout(height='3.5em'))
+    picture, words = picture_widget(), announced(i.HTML(layout=i.Layout(height='3.5em')))
     def show():
         picture.value, f['window'].disabled = w.png(), w.method == 'refined-lee'
         picture.tooltip = said = w.words(); words.value = html.escape(said)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .browser import captions_in, thumbnail
-from .explore import kept, own_keys, picture_png, picture_widget
+from .browser import captions_in, mark_chosen, records_at, thumbnail, thumbnail_frame
+from .explore import announced, kept, own_keys, picture_png, picture_widget, stamp
 from .imagery.read import display_image
 from .models.encoders import Encoder, encoder_of
 from .models.starts import start, to_pixels
@@ -21,7 +21,7 @@ from .narrate.annotation import narrate
 from .narrate.auditing import Item
 from .records import read_records, write_records
 from .simulate import write_world
-from .train import Pairs, encoder_of as encoder_at, stage_list, train
+from .train import Pairs, encoder_of as encoder_at, last_checkpoint, stage_list, train
 
 # %% ../nbs/55_search.ipynb #fbacb90f
 def small_world(folder: str | Path, n: int = 160, seed: int = 0, size: int = 128) -> Path:
@@ -96,24 +96,31 @@ def _nearest_html(s: Search) -> str:
     return (f'<p>Nearest captions; its own comes in place {s.place(s.chosen)} of {len(s.texts)}.</p>'
             f'<ul style="padding-left:1.2em">{rows}</ul>')
 
+# %% ../nbs/55_search.ipynb #bab8a600
+def _found_words(s: Search) -> str:
+    "What was found, and what is chosen"
+    if not s.found: return f'{len(s.items)} pictures; write what one should show.'
+    at = next((n for n, (k, _) in enumerate(s.found, 1) if k == s.chosen), 0)
+    return f'The {len(s.found)} nearest of {len(s.items)} pictures, with their cosine; number {at} is chosen.'
+
+# %% ../nbs/55_search.ipynb #2c29a79c
 def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.parts` the fields
     "Search by a sentence, then by a picture, in JupyterLab"
     import ipywidgets as w
     query = w.Text(description='look for', placeholder='a sentence, then Enter', continuous_update=False, value=s.query,
                    tooltip='what the picture should show', layout=w.Layout(width='97%'))
-    words, big = w.HTML(layout=w.Layout(width='36em', height='20em', overflow='auto')), picture_widget()
-    pictures = [picture_widget() for _ in range(6)]
-    buttons = [w.Button(layout=w.Layout(width='128px')) for _ in range(6)]
-    frames = [w.VBox([w.Box([p], layout=w.Layout(width='132px', height='132px', overflow='hidden')), b])
-              for p, b in zip(pictures, buttons)]
+    words, big = announced(w.HTML(layout=w.Layout(width='36em', height='20em', overflow='auto'))), picture_widget()
+    status, frames = announced(w.HTML()), [thumbnail_frame() for _ in range(6)]
+    pictures, buttons = [f.children[0].children[0] for f in frames], [f.children[1] for f in frames]
     def show():
         for n, frame in enumerate(frames):
             frame.layout.visibility = 'visible' if n < len(s.found) else 'hidden'
             if n >= len(s.found): continue
             k, score = s.found[n]; i = s.items[k]
             pictures[n].value, pictures[n].tooltip = thumbnail(i.record.image, str(s.images)), i.caption.text
-            buttons[n].description, buttons[n].tooltip = f'{n + 1}: {score:.2f}', i.caption.text
-            buttons[n].button_style = 'primary' if k == s.chosen else ''
+            buttons[n].description = f'{n + 1}: {score:.2f}'
+            mark_chosen(frame, k == s.chosen)
+        status.value = _found_words(s)
         i = s.items[s.chosen]; big.tooltip = i.caption.text
         big.value, words.value = picture_png(i.record.image, s.images, i.record.boxes, 256), _nearest_html(s)
     def asked(e): s.ask(e['new']); show()
@@ -123,8 +130,9 @@ def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.
     wrap = dict(flex_flow='row wrap', align_items='flex-start')
     box = w.Box([big], layout=w.Layout(width='260px', height='260px', overflow='hidden', flex='0 0 auto'))
     below = [w.Box(frames, layout=w.Layout(**wrap)), w.Box([box, words], layout=w.Layout(**wrap))]
-    ui = w.VBox([own_keys(), query, *below])
-    ui.state, ui.parts = s, dict(query=query, words=words, big=big, pictures=pictures, buttons=buttons, frames=frames)
+    ui = w.VBox([own_keys(), query, status, *below])
+    ui.state, ui.parts = s, dict(query=query, status=status, words=words, big=big, pictures=pictures, buttons=buttons,
+                                 frames=frames)
     show()
     return ui
 
@@ -138,4 +146,5 @@ def search(
         file = Path(records) if records else small_world(tempfile.mkdtemp())
         items, images = captions_in(file); there = model or model_at('runs/tiny')
         return Search(encoder_at(there) if there else small_model(file), items, images)
-    return search_desk(kept(f'search {records} {model}', make))
+    given = [stamp(records_at(records)) if records else None, stamp(last_checkpoint(model)) if model else None]
+    return search_desk(kept(f'search {records} {model}', make, given))
