@@ -4,7 +4,7 @@ import pytest
 from conftest import lib, modules
 
 LAYERS = [{'records'}, {'imagery'}, {'simulate', 'sources'}, {'narrate'}, {'dataset'}, {'models'}, {'evaluate'}, {'train'}, {'compare'},
-          {'explore', 'exercises', 'reproduce', 'website'}, {'playground', 'browser'}, {'before_after', 'search'}, {'cli'}]
+          {'explore', 'exercises', 'reproduce', 'website'}, {'playground', 'browser'}, {'before_after', 'search', 'chat'}, {'cli'}]
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 HEAVY = {'torch', 'torchvision', 'open_clip', 'transformers', 'accelerate', 'peft', 'timm', 'rasterio', 'matplotlib', 'pyarrow', 'webdataset',
          'sklearn', 'pandas', 'imagehash', 'papermill', 'nbdev', 'scipy', 'pycocotools', 'pycocoevalcap', 'IPython', 'ipywidgets'}
