@@ -1,11 +1,12 @@
 "The explorers as a student meets them: JupyterLab in a browser, worked by clicks, drags and keys"
-import os, re, socket, subprocess, sys, time, urllib.request
+import csv, os, re, socket, subprocess, sys, time, urllib.request
 from dataclasses import replace
 import nbformat
 import numpy as np
-import pytest
+import pytest, rasterio
 from PIL import Image
 from conftest import root
+from sartext.models.gpt import save_checkpoint, start
 from sartext.narrate.annotation import narrate
 from sartext.records import Caption, read_records, write_records
 from sartext.simulate import write_world
@@ -80,6 +81,26 @@ def drag(page, handle, dx):
 def upload(page, path):
     with page.expect_file_chooser() as chooser: page.get_by_role('button', name='or upload one').click()
     chooser.value.set_files(path)
+
+def told_world(folder, n):
+    "Simulated scenes with a short caption each: the records, and their file"
+    write_world(folder, n, seed=4, size=128)
+    told = [narrate(r, kinds=('concise',)) for r in read_records(folder/'records.jsonl')]
+    write_records(told, folder/'told.jsonl'); return told, str(folder/'told.jsonl')
+
+def rows(path):
+    "What a CSV file holds now; nothing where there is none"
+    if not path.exists(): return []
+    with open(path, newline='') as f: return list(csv.DictReader(f))
+
+def own_pictures(folder):
+    "Pictures as students have them: of a telephone, 16 bit, in three bands, complex; and one that is none"
+    rng = np.random.default_rng(0); grain = rng.gamma(1, 1, (3, 120, 160)); z = rng.normal(size=(2, 120, 160)).astype('float32')
+    Image.fromarray(np.tile(rng.integers(0, 256, (504, 672), dtype='uint8'), (6, 6))).save(folder/'phone.png', compress_level=1)
+    (folder/'notes.png').write_text('speckle is not noise')
+    for name, bands in (('chip16', np.uint16(grain[:1]*900)), ('three', np.uint8(grain.clip(0, 5)*50)), ('slc', (z[:1] + 1j*z[1:]).astype('complex64'))):
+        with rasterio.open(folder/f'{name}.tif', 'w', driver='GTiff', dtype=bands.dtype, count=len(bands), height=120, width=160, crs='EPSG:32633',
+                           transform=rasterio.transform.from_origin(5e5, 5e6, 10, 10)) as f: f.write(bands)
 
 def unnamed(page):
     "Controls without a name that a screen reader could read"
@@ -172,3 +193,60 @@ def test_search(opened, tmp_path):
     third = page.get_by_role('button', name='3:'); pw.expect(third).to_be_visible(timeout=15_000); third.focus(); page.keyboard.press('Enter')
     pw.expect(third).to_have_class(re.compile('mod-primary')); pw.expect(out.locator('b')).to_have_count(1); assert not unnamed(page)
     page.screenshot(path=tmp_path/'1-found.png'); page.evaluate(RUN_ALL); pw.expect(query).to_have_value('A bridge is in the picture.')
+
+def test_answer_desk(opened, tmp_path):
+    "Questions are answered by keys alone or by a click, each answer is in the file at once, and the work goes on where it was left"
+    _, file = told_world(tmp_path/'world', 12); sheet = tmp_path/'eve.csv'
+    page = opened('quiz', 'from sartext.explore import answer_desk\nfrom sartext.evaluate.answering import items_of\nfrom sartext.narrate.questions import ask\n'
+                  'from sartext.records import read_records', f'items = items_of([ask(r, per_application=2) for r in read_records({file!r})])\n'
+                  f'answer_desk(items, {str(tmp_path/"world")!r}, {str(sheet)!r}, n=8)')
+    status = page.get_by_role('status').filter(has_text='of 8'); pw.expect(status).to_contain_text('1 of 8 · 8 to go', timeout=60_000)
+    page.screenshot(path=tmp_path/'1-first.png'); assert not unnamed(page); settle(page)
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
+    text = field(page, 'answer'); text.press('Enter')
+    pw.expect(status).to_contain_text('Not saved: nothing was typed'); assert not sheet.exists()
+    text.fill('I see, say, "three"'); text.press('Enter'); pw.expect(status).to_contain_text('Saved. 2 of 8 · 7 to go'); pw.expect(text).to_be_focused()
+    assert [r['predicted'] for r in rows(sheet)] == ['I see, say, "three"']; pw.expect(text).to_have_value('')
+    page.keyboard.type('two'); page.keyboard.press('Enter'); pw.expect(status).to_contain_text('Saved. 3 of 8 · 6 to go')     # without the mouse
+    yes = page.get_by_role('button', name='yes', exact=True)
+    for _ in range(8):
+        settle(page)
+        if yes.count(): break
+        page.get_by_role('button', name='skip').click()
+    page.screenshot(path=tmp_path/'2-yes.png'); yes.click(); pw.expect(status).to_contain_text('5 to go'); assert [r['predicted'] for r in rows(sheet)][2:] == ['yes']
+    assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    page.evaluate(RUN_ALL); pw.expect(status).to_contain_text('3 of 8 · 5 to go'); page.get_by_role('button', name='back').click(); pw.expect(text).to_have_value('two')
+
+def test_chat(opened, tmp_path):
+    "A question is there at once, the page can be used while the model thinks, what was said is kept; a picture of one's own comes in"
+    own_pictures(tmp_path)
+    page = opened('talk', 'import time\nfrom sartext.chat import chat',
+                  'def slow(picture, turns, question): time.sleep(4); return f"{len(turns)} before, <b>{picture.shape}</b>"\nchat(slow)')
+    log, status = page.get_by_role('log', name='conversation'), page.locator('.jp-OutputArea-output').get_by_role('status'); question = field(page, 'question')
+    pw.expect(log).to_contain_text('Nothing was said yet', timeout=60_000); page.screenshot(path=tmp_path/'1-first.png'); assert not unnamed(page); settle(page)
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')"); before = page.evaluate('() => window.first.src')
+    question.fill('Is it cold?'); question.press('Enter'); pw.expect(log).to_contain_text('You: Is it cold? Model: thinking', timeout=3000, use_inner_text=True)
+    pw.expect(question).to_have_value(''); page.screenshot(path=tmp_path/'2-thinking.png')
+    # meanwhile: another question is typed and waits, another picture is looked at
+    question.fill('Is it wet?'); question.press('Enter'); pw.expect(status).to_contain_text('the model still thinks'); pw.expect(question).to_have_value('Is it wet?')
+    scene = field(page, 'scene'); scene.fill('5'); scene.press('Enter'); page.wait_for_function(f'() => window.first.src != {before!r}'); pw.expect(log).to_contain_text('Nothing was said yet')
+    scene.fill('2'); scene.press('Enter'); pw.expect(log).to_contain_text('0 before, <b>(256, 256)</b>'); pw.expect(log).not_to_contain_text('By the annotation')
+    # a question of the narrator's, by click; its answer is known
+    field(page, 'suggested', 'select').select_option(index=2); pw.expect(question).not_to_have_value('Is it wet?'); known = question.input_value()
+    ask = page.get_by_role('button', name='ask', exact=True); ask.click(); pw.expect(log).to_contain_text(known); pw.expect(ask).to_be_disabled()
+    pw.expect(log).to_contain_text('1 before'); pw.expect(log).to_contain_text('By the annotation'); pw.expect(ask).to_be_enabled()
+    page.get_by_label('the model hears what was said before').press('Space'); settle(page)
+    for n in range(2): question.fill(f'Number {n}?'); question.press('Enter'); pw.expect(log.locator('p', has_text='0 before')).to_have_count(n + 2)
+    pw.expect(log.get_by_text('Number 1?')).to_be_in_viewport(); page.screenshot(path=tmp_path/'3-told.png')      # the newest is in sight
+    assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    page.evaluate(RUN_ALL); pw.expect(log).to_contain_text(known); pw.expect(log).to_contain_text('Number 1?')
+    page.get_by_role('button', name='new conversation').press('Enter'); pw.expect(log).to_contain_text('Nothing was said yet')
+    upload(page, tmp_path/'notes.png'); pw.expect(status).to_contain_text('convert it to GeoTIFF, PNG or JPEG')
+    upload(page, tmp_path/'slc.tif'); pw.expect(status).to_contain_text('the phase is dropped'); page.screenshot(path=tmp_path/'4-own.png')
+
+def test_chat_with_a_model(opened, tmp_path):
+    "A SAR-GPT from its folder answers"
+    save_checkpoint(tmp_path/'gpt', start('random-gpt'))
+    page = opened('gpt', f'from sartext.chat import chat\nchat({str(tmp_path/"gpt")!r}, 6)'); log, question = page.get_by_role('log'), field(page, 'question')
+    pw.expect(log).to_contain_text('Nothing was said yet', timeout=90_000); settle(page); question.fill('How many ships are in the image?'); question.press('Enter')
+    pw.expect(log).to_contain_text('Model:'); pw.expect(log).not_to_contain_text('thinking', timeout=60_000); pw.expect(log).not_to_contain_text('No answer')
