@@ -10,7 +10,7 @@ import html
 
 import numpy as np
 
-from .explore import announced, drawn_png, kept, own_keys, picture_widget
+from .explore import announced, drawn_png, framed, kept, own_keys, picture_widget
 from .imagery.read import Raster
 from .imagery.speckle import BLIND, FILTERS, despeckle, estimate_enl, quality
 from .playground import drawn_scene
@@ -99,8 +99,8 @@ def before_after(w: Wipe | None = None):   # a widget; its `.state` is the `Wipe
     def change(e, k): w.set(**{k: e['new']}); show()
     f['at'].observe(wipe, 'value')
     for k in ('method', 'window', 'looks', 'number'): f[k].observe(lambda e, k=k: change(e, k), 'value')
-    frame = i.Box([picture], layout=i.Layout(width='516px', height='516px', flex='0 0 auto', overflow='hidden'))
-    ui = i.VBox([own_keys(), frame, f['at'], words, *(f[k] for k in ('method', 'window', 'looks', 'number'))])
+    below = [f['at'], words, *(f[k] for k in ('method', 'window', 'looks', 'number'))]
+    ui = i.VBox([own_keys(), framed(picture, 516), *below])
     ui.state, ui.parts = w, f | {'picture': picture, 'words': words}
     show()
     return ui

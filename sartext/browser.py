@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .explore import (announced, caption_html, claim, kept, own_keys, picture_png, picture_widget,
-                             stamp)
+from .explore import (announced, caption_html, claim, framed, kept, own_keys, picture_png,
+                             picture_widget, stamp)
 from .narrate.auditing import Item, item_key
 from .narrate.checking import Checked, check
 from .records import BadInput, Problem, Problems, Record, images_of, read_records
@@ -163,8 +163,8 @@ def thumbnail_frame():
     "A picture with its button below"
     import ipywidgets as w
     button = w.Button(layout=w.Layout(width='128px')); button.add_class('choice')
-    box = w.Box([picture_widget()], layout=w.Layout(width='132px', height='132px', overflow='hidden'))
-    return w.VBox([box, button], layout=w.Layout(margin='1px', border=_EDGE.format('transparent')))
+    layout = w.Layout(margin='1px', border=_EDGE.format('transparent'))
+    return w.VBox([framed(picture_widget(), 132), button], layout=layout)
 
 def mark_chosen(frame, chosen: bool) -> None:
     "Show by colour, line and tick whether a frame is the chosen one"
@@ -212,9 +212,8 @@ def browser(
     buttons = {k: w.Button(description=k, layout=w.Layout(width='auto')) for k in moves}
     for k, f in moves.items(): buttons[k].on_click(act(f))
     grid = w.Box(frames, layout=w.Layout(width='570px', flex_flow='row wrap'))
-    big = w.Box([parts['big']], layout=w.Layout(width='390px', height='390px', overflow='hidden'))
     left = w.VBox([grid, w.HBox([*buttons.values()]), parts['status']], layout=w.Layout(max_width='570px'))
-    right = w.VBox([big, parts['caption']], layout=w.Layout(width='32em'))
+    right = w.VBox([framed(parts['big'], 390), parts['caption']], layout=w.Layout(width='32em'))
     ui = w.VBox([own_keys(), w.Box([*filters.values()], layout=wrap), w.Box([left, right], layout=wrap)])
     ui.state, ui.parts = p, filters | parts | buttons | {'frames': frames}
     _fill_page(p, frames, parts)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .evaluate.answering import score_answer
-from .explore import announced, drawn_png, kept, own_keys, picture_widget, stamp
+from .explore import announced, drawn_png, framed, kept, own_keys, picture_widget, stamp
 from .narrate.questions import ask
 from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, receive
 from .records import BadInput, Problem
@@ -92,7 +92,7 @@ def turn_html(turn: Turn) -> str:
     def row(who, what, style=''): return f'<p style="margin:.3em 0;line-height:1.4;{style}"><b>{who}</b> {what}</p>'
     if turn.open: said = '<i>thinking …</i>'
     else: said = html.escape(turn.answer or '(no word)') if not turn.fault else f'No answer: {html.escape(turn.fault)}.'
-    known = f'<p style="margin:.1em 0 .3em 1.5em;opacity:.8">{html.escape(judged(turn))}</p>' if judged(turn) else ''
+    known = row('', html.escape(judged(turn)), 'padding-left:1.5em;opacity:.8;') if judged(turn) else ''
     return row('You:', html.escape(turn.question)) + row('Model:', said, 'padding-left:1.5em;') + known
 
 # %% ../nbs/56_chat.ipynb #f5b8d44c
@@ -119,7 +119,7 @@ def _asking() -> dict:
     "Fields of the conversation"
     import ipywidgets as w
     def wide(kind, name, tooltip, **options):
-        return kind(description=name, tooltip=tooltip, layout=w.Layout(width='97%'), style={'description_width': '5em'},
+        return kind(description=name, tooltip=tooltip, layout=w.Layout(width='97%'), style={'description_width': '6em'},
                     **options)
     def button(name, tooltip, **more):
         return w.Button(description=name, tooltip=tooltip, layout=w.Layout(width='auto'), **more)
@@ -134,9 +134,8 @@ def _asking() -> dict:
 def _chat_layout(f: dict):
     "The picture and its fields, beside it the conversation; one below the other where there is no room"
     import ipywidgets as w
-    frame = w.Layout(width='516px', height='516px', flex='0 0 auto', overflow='hidden')
     looking = [f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence', 'path', 'upload')]
-    left = w.VBox([own_keys(UPLOAD_GUARD), w.Box([f['picture']], layout=frame), *looking, f['status']])
+    left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking, f['status']])
     # the newest stays in sight: what lies in a row that is turned round is scrolled from its end
     log = w.Box([f['log']], layout=w.Layout(height='27em', overflow='auto', flex_flow='column-reverse',
                                             border='1px solid'))
@@ -157,7 +156,8 @@ def _show_talk(talk: Talk, f: dict, rows: list) -> None:
     f['picture'].tooltip = f'picture: {talk.view.layout or talk.record.id}'
     _scene_shown(talk, f)
     options = (('choose one', ''), *((q, q) for q in talk.offered))
-    if f['offered'].options != options: f['offered'].options = options
+    if f['offered'].options != options:
+        f['offered'].options = options; f['offered'].value = None; f['offered'].value = ''   # or the page shows none
     while len(rows) < max(len(talk.turns), 1): rows.append(w.HTML())
     for row, turn in zip(rows, talk.turns):
         if row.value != (said := turn_html(turn)): row.value = said

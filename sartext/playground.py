@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .exercises import own_image
-from .explore import announced, claim, drawn_png, kept, own_keys, picture_widget
+from .explore import announced, claim, drawn_png, framed, kept, own_keys, picture_widget
 from .imagery.read import Raster, to_display
 from .narrate.annotation import PLANS, Phrase, compose, phrases, plans_of, turns
 from .narrate.facts import box_facts, class_at, mask_facts, scattering_facts, things
@@ -440,7 +440,6 @@ def _spoken(p: Boxes, f: dict) -> None:
 def _layout(f: dict):
     "The fields side by side, one below the other where there is no room"
     import ipywidgets as w
-    frame = w.Layout(width='516px', height='516px', flex='0 0 auto', overflow='hidden')
     def head(text): return w.HTML(f'<b>{text}</b>')
     def row(*names): return w.HBox([f[k] for k in names], layout=w.Layout(flex_flow='row wrap'))
     looking = [head('What is looked at'), *(f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence'))]
@@ -448,7 +447,7 @@ def _layout(f: dict):
     boxing = [head('Its boxes'), f['box'], f['name'], f['x'], f['y'], row('add', 'remove')]
     telling = [head('What is said of it'), f['route'], row('kind', 'seed'), f['optical'], f['words'], f['fact'],
                head('Rule'), f['rule']]
-    left = w.VBox([own_keys(UPLOAD_GUARD), w.Box([f['picture']], layout=frame), *looking])
+    left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking])
     left.layout.width = '520px'
     right = w.VBox([*telling, *boxing], layout=w.Layout(width='36em', margin='0 0 0 1em'))
     return w.Box([left, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))

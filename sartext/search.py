@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .browser import captions_in, mark_chosen, records_at, thumbnail, thumbnail_frame
-from .explore import announced, kept, own_keys, picture_png, picture_widget, stamp
+from .explore import announced, framed, kept, own_keys, picture_png, picture_widget, stamp
 from .imagery.read import display_image
 from .models.encoders import Encoder, encoder_of
 from .models.starts import start, to_pixels
@@ -128,8 +128,7 @@ def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.
     query.observe(asked, 'value')
     for n, b in enumerate(buttons): b.on_click(lambda _, n=n: choose(n))
     wrap = dict(flex_flow='row wrap', align_items='flex-start')
-    box = w.Box([big], layout=w.Layout(width='260px', height='260px', overflow='hidden', flex='0 0 auto'))
-    below = [w.Box(frames, layout=w.Layout(**wrap)), w.Box([box, words], layout=w.Layout(**wrap))]
+    below = [w.Box(frames, layout=w.Layout(**wrap)), w.Box([framed(big, 260), words], layout=w.Layout(**wrap))]
     ui = w.VBox([own_keys(), query, status, *below])
     ui.state, ui.parts = s, dict(query=query, status=status, words=words, big=big, pictures=pictures, buttons=buttons,
                                  frames=frames)

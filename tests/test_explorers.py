@@ -65,7 +65,7 @@ def opened(browser, lab):
     for page, _ in pages: page.close()
     assert not complaints, complaints
 
-def field(page, label, kind='input'): return page.locator(f'.widget-inline-hbox:has(> label:text-is("{label}")) {kind}').first
+def field(page, label, kind='input'): return page.locator(f':is(.widget-inline-hbox, .widget-toggle-buttons):has(> label:text-is("{label}")) {kind}').first
 def settle(page):
     "Wait until the kernel has answered everything and rests"
     page.evaluate("""async () => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -82,10 +82,10 @@ def upload(page, path):
     with page.expect_file_chooser() as chooser: page.get_by_role('button', name='or upload one').click()
     chooser.value.set_files(path)
 
-def told_world(folder, n):
+def told_world(folder, n, change=lambda told: told):
     "Simulated scenes with a short caption each: the records, and their file"
     write_world(folder, n, seed=4, size=128)
-    told = [narrate(r, kinds=('concise',)) for r in read_records(folder/'records.jsonl')]
+    told = change([narrate(r, kinds=('concise',)) for r in read_records(folder/'records.jsonl')])
     write_records(told, folder/'told.jsonl'); return told, str(folder/'told.jsonl')
 
 def rows(path):
@@ -112,10 +112,7 @@ def unnamed(page):
 def test_playground(opened, tmp_path):
     """A scene is changed by drags, clicks and keys and the caption follows; a picture of one's own comes in, or is refused
     with words; nothing flickers or moves, and all is still there when the cell is run again"""
-    rng = np.random.default_rng(0)
-    Image.fromarray(np.tile(rng.integers(0, 256, (504, 672), dtype='uint8'), (6, 6))).save(tmp_path/'phone.png', compress_level=1)
-    (tmp_path/'notes.png').write_text('speckle is not noise')
-    page = opened('play', 'from sartext.playground import playground\nplayground()')
+    own_pictures(tmp_path); page = opened('play', 'from sartext.playground import playground\nplayground()')
     out = page.locator('.jp-OutputArea-output'); words = page.locator('p', has=page.locator('[title*="count"]')).first
     pw.expect(words).to_contain_text('five', timeout=60_000)
     page.screenshot(path=tmp_path/'1-first.png')
@@ -142,8 +139,14 @@ def test_playground(opened, tmp_path):
     # a picture of one's own: refused with words, then taken
     page.get_by_role('button', name='boxes (a2c)').click(); upload(page, tmp_path/'notes.png')
     pw.expect(out).to_contain_text('convert it to GeoTIFF, PNG or JPEG')
+    (tmp_path/'scan.png').write_bytes(bytes(11_000_000)); warned = []
+    page.once('dialog', lambda d: (warned.append(d.message), d.accept())); upload(page, tmp_path/'scan.png'); settle(page)
+    assert warned == ['Refused: scan.png has 11 MB, and up to 10 MB can be uploaded; '
+                      'put its path into the field "own picture" instead, or cut a piece out of it']
+    for name, said in (('chip16.tif', 'uint16: taken as digital numbers'), ('three.tif', '3 bands, display'), ('slc.tif', 'the phase is dropped')):
+        upload(page, tmp_path/name); pw.expect(out).to_contain_text(said); pw.expect(out).to_contain_text('Nothing is labelled: add a box')
     upload(page, tmp_path/'phone.png'); pw.expect(out).to_contain_text('4032×3024 pixels', timeout=30_000)
-    pw.expect(out).to_contain_text('Nothing is labelled: add a box')
+    pw.expect(page.get_by_role('status').filter(has_text='Nothing is labelled: add a box')).to_be_visible()
     name = field(page, 'it is a'); name.fill('ship'); name.press('Enter'); page.get_by_role('button', name='add a box').click()
     pw.expect(words).to_contain_text(re.compile('ship|vessel')); page.screenshot(path=tmp_path/'6-own.png')
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
@@ -153,16 +156,22 @@ def test_playground(opened, tmp_path):
 
 def test_browser(opened, tmp_path):
     "Pages are turned and captions chosen by click and by key, filters leave what they ask for, the place is kept"
-    write_world(tmp_path/'world', 20, seed=4, size=128); told = [narrate(r, kinds=('concise',)) for r in read_records(tmp_path/'world'/'records.jsonl')]
-    port = next(r for r in told if any(b.category == 'ship' for b in r.boxes))
-    told[told.index(port)] = replace(port, captions=(Caption('There are ninety ships at the top left.', route='model'),))
-    write_records(told, tmp_path/'world'/'told.jsonl')
-    page = opened('pages', f'from sartext.browser import browser\nbrowser({str(tmp_path/"world"/"told.jsonl")!r})')
+    def lied(told):
+        port = next(r for r in told if any(b.category == 'ship' for b in r.boxes))
+        return [replace(r, captions=(Caption('There are ninety ships at the top left.', route='model'),)) if r is port else r for r in told]
+    told, file = told_world(tmp_path/'world', 20, lied)
+    with open(file, 'a') as f: f.write('{"id": "cut o')
+    page = opened('pages', f'from sartext.browser import browser\nbrowser({file!r})')
     out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('1–12, and more of 20 captions', timeout=60_000)
     page.screenshot(path=tmp_path/'1-page.png'); assert not unnamed(page)
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
     page.get_by_role('button', name='next page').focus(); page.keyboard.press('Enter'); pw.expect(out).to_contain_text('13–20 of 20')
-    page.get_by_role('button', name='15 right').click(); pw.expect(out).to_contain_text(told[14].captions[0].text)
+    status = page.get_by_role('status').filter(has_text='is chosen'); pw.expect(status).to_contain_text('13 is chosen · Left out: 1 of the file, the first: ')
+    fifteen = page.get_by_role('button', name='15 right'); fifteen.click(); pw.expect(out).to_contain_text(told[14].captions[0].text)
+    pw.expect(fifteen).to_have_attribute('aria-pressed', 'true'); pw.expect(out.locator('.choice[aria-pressed=true]')).to_have_count(1)
+    assert fifteen.evaluate("e => getComputedStyle(e.parentElement).borderTopColor != 'rgba(0, 0, 0, 0)' && !!e.querySelector('.fa-check')")
+    page.get_by_role('button', name='next caption').press('Enter'); pw.expect(status).to_contain_text('16 is chosen')
+    page.get_by_role('button', name='caption before').press('Enter'); pw.expect(status).to_contain_text('15 is chosen')
     page.screenshot(path=tmp_path/'2-next.png')
     field(page, 'verdict', 'select').select_option('wrong'); pw.expect(out).to_contain_text('1–1 of 1'); pw.expect(out).to_contain_text('ninety')
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
@@ -184,15 +193,40 @@ def test_before_after(opened, tmp_path):
 
 def test_search(opened, tmp_path):
     "A sentence typed finds pictures, a picture chosen finds captions, its own among them; all is kept"
-    write_world(tmp_path/'world', 12, seed=4, size=128)
-    told = [narrate(r, kinds=('concise',)) for r in read_records(tmp_path/'world'/'records.jsonl')]
-    write_records(told, tmp_path/'world'/'told.jsonl')
-    page = opened('find', f'from sartext.search import search\nsearch({str(tmp_path/"world"/"told.jsonl")!r}, "packaged")')
+    _, file = told_world(tmp_path/'world', 12)
+    page = opened('find', f'from sartext.search import search\nsearch({file!r}, "packaged")')
     out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('its own comes in place', timeout=120_000)
     query = field(page, 'look for'); query.fill('A bridge is in the picture.'); query.press('Enter')
     third = page.get_by_role('button', name='3:'); pw.expect(third).to_be_visible(timeout=15_000); third.focus(); page.keyboard.press('Enter')
-    pw.expect(third).to_have_class(re.compile('mod-primary')); pw.expect(out.locator('b')).to_have_count(1); assert not unnamed(page)
+    pw.expect(third).to_have_attribute('aria-pressed', 'true'); pw.expect(out.get_by_role('status').first).to_contain_text('number 3 is chosen'); pw.expect(out.locator('b')).to_have_count(1); assert not unnamed(page)
     page.screenshot(path=tmp_path/'1-found.png'); page.evaluate(RUN_ALL); pw.expect(query).to_have_value('A bridge is in the picture.')
+
+def test_rating_desk(opened, tmp_path):
+    "A caption is rated by clicks and keys, each rating is in the file at once, and the work goes on where it was left"
+    _, file = told_world(tmp_path/'world', 12); sheet = tmp_path/'anna.csv'
+    page = opened('rate', 'from sartext.explore import rating_desk\nfrom sartext.narrate.auditing import draw_sample\nfrom sartext.records import read_records',
+                  f'rating_desk(draw_sample(list(read_records({file!r})), 6, least=1), {str(tmp_path/"world")!r}, {str(sheet)!r}, "anna")')
+    out = page.locator('.jp-OutputArea-output'); status = page.get_by_role('status').filter(has_text='of 6')
+    pw.expect(status).to_contain_text('1 of 6 · 6 to go', timeout=60_000); page.screenshot(path=tmp_path/'1-first.png'); assert not unnamed(page)
+    page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')"); settle(page)
+    def scale(name, mark): return field(page, name, f'button:text-is("{mark}")')
+    def press(name): return page.get_by_role('button', name=name, exact=True)
+    scale('relevance', 4).click(); press('save').click(); pw.expect(status).to_contain_text('Not saved: hallucination and fluency not rated yet'); assert not sheet.exists()
+    scale('hallucination', 5).focus(); page.keyboard.press('Enter'); scale('fluency', 2).focus(); page.keyboard.press('Space')
+    press('wrong count').click(); note = field(page, 'note'); note.fill('say, "three", not two')
+    press('save').focus(); page.keyboard.press('Enter'); pw.expect(status).to_contain_text('Saved. 2 of 6 · 5 to go')
+    row, = rows(sheet); assert [row[k] for k in ('rater', 'relevance', 'hallucination', 'fluency')] == ['anna', '4', '5', '2'], row
+    assert 'wrong count' in row['errors'] and row['note'] == 'say, "three", not two'
+    pw.expect(note).to_have_value(''); pw.expect(scale('relevance', 4)).not_to_have_class(re.compile('mod-active'))
+    press('back').click(); pw.expect(note).to_have_value('say, "three", not two'); pw.expect(scale('fluency', 2)).to_have_class(re.compile('mod-active'))
+    scale('fluency', 3).click(); press('save').click(); pw.expect(status).to_contain_text('5 to go'); assert [r['fluency'] for r in rows(sheet)] == ['3']
+    before = page.evaluate('() => window.first.src'); shown = press('annotation')
+    while True:                             # of some pictures nothing is annotated
+        shown.click(); settle(page)
+        if page.evaluate('() => window.first.src') != before: break
+        press('skip').click(); settle(page); before = page.evaluate('() => window.first.src')
+    page.screenshot(path=tmp_path/'2-rated.png'); assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
+    page.evaluate(RUN_ALL); pw.expect(status).to_contain_text('2 of 6 · 5 to go')
 
 def test_answer_desk(opened, tmp_path):
     "Questions are answered by keys alone or by a click, each answer is in the file at once, and the work goes on where it was left"
@@ -221,7 +255,7 @@ def test_chat(opened, tmp_path):
     "A question is there at once, the page can be used while the model thinks, what was said is kept; a picture of one's own comes in"
     own_pictures(tmp_path)
     page = opened('talk', 'import time\nfrom sartext.chat import chat',
-                  'def slow(picture, turns, question): time.sleep(4); return f"{len(turns)} before, <b>{picture.shape}</b>"\nchat(slow)')
+                  'def slow(picture, turns, question): time.sleep(3); return f"{len(turns)} before, <b>{picture.shape}</b>"\nchat(slow)')
     log, status = page.get_by_role('log', name='conversation'), page.locator('.jp-OutputArea-output').get_by_role('status'); question = field(page, 'question')
     pw.expect(log).to_contain_text('Nothing was said yet', timeout=60_000); page.screenshot(path=tmp_path/'1-first.png'); assert not unnamed(page); settle(page)
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')"); before = page.evaluate('() => window.first.src')
@@ -243,6 +277,8 @@ def test_chat(opened, tmp_path):
     page.get_by_role('button', name='new conversation').press('Enter'); pw.expect(log).to_contain_text('Nothing was said yet')
     upload(page, tmp_path/'notes.png'); pw.expect(status).to_contain_text('convert it to GeoTIFF, PNG or JPEG')
     upload(page, tmp_path/'slc.tif'); pw.expect(status).to_contain_text('the phase is dropped'); page.screenshot(path=tmp_path/'4-own.png')
+    pw.expect(field(page, 'suggested', 'select').locator('option:checked')).to_have_text('choose one')
+    assert page.evaluate('() => document.querySelector(".jp-OutputArea-output img.widget-image").clientHeight') == 360, 'stretched'
 
 def test_chat_with_a_model(opened, tmp_path):
     "A SAR-GPT from its folder answers"

@@ -432,6 +432,8 @@ def _tokens(text: str, lexicon: dict) -> list[tuple]:
     "Typed tokens (kind, value, …) of a text; unknown words are ('w', word)"
     w, i, tokens = _words(text), 0, []
     words = tuple(w)
+    def fits(i, p, t):                                              # 'small object labelled X' is no idiom
+        j = i + len(p); return words[i:j] == p and (t[0] != 'idiom' or words[j:j+1] != ('labelled',))
     while i < len(w):
         word = w[i]
         if word in _PLAIN: tokens.append(_PLAIN[word]); i += 1; continue
@@ -449,7 +451,7 @@ def _tokens(text: str, lexicon: dict) -> list[tuple]:
             tokens.append(('w', word)); i += 2; continue            # 'the lower right of a field'
         if word in ('object', 'objects') and w[i+1:i+3] == ['of', 'class'] and w[i+3:i+4] and w[i+3].isdigit():
             tokens.append(('noun', f'object of class {w[i+3]}', word == 'objects')); i += 4; continue
-        if (found := next((t for t in lexicon.get(word, ()) if words[i:i+len(t[0])] == t[0]), None)) and \
+        if (found := next((t for t in lexicon.get(word, ()) if fits(i, *t)), None)) and \
            not (found[1][0] in ('no', 'art') and len(found[0]) == 1 and _number_at(w, i)):
             phrase, token = found
             end = i + len(phrase) - 1

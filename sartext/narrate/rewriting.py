@@ -292,7 +292,8 @@ def without_light(text: str, edits: list[Edit], rules: str | None = None) -> str
 _FINER = '''
 0.15 : object    : person man woman child pedestrian worker player student tourist swimmer people animal sheep cow horse
 0.15 : object    : chair seat umbrella parasol lamp sign flag bench bicycle motorcycle goalpost lantern statue
-0.5  : marking   :  marking stripe arrow zebra-crossing
+0.5  : marking   :  stripe arrow zebra-crossing
+0.5  : object    :  marking
 0.5  : structure : fence wall pipe pole awning fountain gate stair chimney
 1.1  : vehicle   : car automobile taxi van jeep
 1.75 : object    : vehicle truck lorry bus minibus tractor container
@@ -346,7 +347,9 @@ def generalised(text: str, gsd: float | None, edits: list[Edit]) -> str:
         new = _splice(text, *m.span(), word.capitalize() if capital else word)
         edits.append(_changed('gsd/' + thing.replace(' ', '-'), text, new))
         at, text = m.start() + len(word) - 1, new
-    return re.sub(r'\b(structure|object|building|vehicle) (?=\1s?\b)', '', text)     # apartment buildings
+    text = re.sub(r'\b(structure|object|building|vehicle) (?=\1s?\b)', '', text)     # apartment buildings
+    return re.sub(r'\b((?:object|structure|building|vehicle)s)(?: and (?:some |many |several )?\1)+\b', r'\1', text,
+                  flags=re.I)                                                # cars and trucks
 
 # %% ../../nbs/16_rewriting.ipynb #869bae8a
 _COUNTS = {number_word(n): n for n in range(1, 100)} | {str(n): n for n in range(1, 100)}
