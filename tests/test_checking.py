@@ -284,3 +284,7 @@ def test_short_wordings_say_what_long_ones_do(short, long):
 def test_numbers_of_other_writers(text, counts, places):
     facts = read_facts(text)
     assert {f.subject: f.value for f in facts if f.kind == 'count'} == counts and {f.value: f.number for f in facts if f.kind == 'position'} == places
+
+def test_a_place_with_and_without_a_number():
+    for text in ('Ships at the top left, one at the top left and two at the top left.', 'Some ships lie in the center and one ship in the center.'):
+        assert {f.number for f in read_facts(text) if f.kind == 'position'} <= {None, 1, 2, 3}

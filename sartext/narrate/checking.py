@@ -1385,10 +1385,11 @@ def read_facts(
     for i in items:
         for f in _facts_of(i, totals):
             key = (i.sentence, f.subject, f.value, i.definite)
-            twice = f.kind == 'position' and isinstance(f.number, int) and not i.definite and placed.get(key)
+            counted = f.kind == 'position' and isinstance(f.number, int)
+            twice = counted and not i.definite and placed.get(key)
             if twice and twice[1] is not i:
                 facts[twice[0]] = replace(f, number=facts[twice[0]].number + f.number); continue
-            if f.kind == 'position': placed.setdefault(key, (len(facts), i))
+            if counted: placed.setdefault(key, (len(facts), i))
             facts.append(f)
     return tuple(dict.fromkeys((*facts, *ground, *radar)))
 
