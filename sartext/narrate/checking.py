@@ -1384,9 +1384,9 @@ def read_facts(
     placed = {}                             # 'one on the right and one on the right': two there
     for i in items:
         for f in _facts_of(i, totals):
-            key = (i.sentence, f.subject, f.value, i.definite)
-            counted = f.kind == 'position' and isinstance(f.number, int)
-            twice = counted and not i.definite and placed.get(key)
+            key = (i.sentence, f.subject, f.value)
+            counted = f.kind == 'position' and isinstance(f.number, int) and not i.definite
+            twice = counted and placed.get(key)
             if twice and twice[1] is not i:
                 facts[twice[0]] = replace(f, number=facts[twice[0]].number + f.number); continue
             if counted: placed.setdefault(key, (len(facts), i))
