@@ -213,13 +213,16 @@ def is_coca(model) -> bool: return hasattr(model, 'text_decoder')
 
 # %% ../../nbs/32_coca.ipynb #7f22d980
 def captioning(model):
-    "A module from (pixels, token ids) to image features, text features, logits, labels and the logit scale"
+    "A module from (pixels, token ids) to image and text features, each caption's cross entropy and words, logit scale"
     import torch
+    from torch.nn.functional import cross_entropy
     class Captioning(torch.nn.Module):
         def __init__(self): super().__init__(); self.model = model
         def forward(self, pixels, tokens):
-            out = self.model(pixels, tokens)
-            return tuple(out[k] for k in ('image_features', 'text_features', 'logits', 'labels', 'logit_scale'))
+            out = self.model(pixels, tokens); logits, labels, pad = out['logits'].float(), out['labels'], self.model.pad_id
+            nats = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=pad, reduction='none')
+            lost, words = nats.view_as(labels).sum(1), (labels != pad).sum(1)
+            return out['image_features'], out['text_features'], lost, words, out['logit_scale']
     return Captioning()
 
 # %% ../../nbs/32_coca.ipynb #45cf4bc3
