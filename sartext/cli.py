@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine', 'Speckle', 'Form', 'Modality', 'Split', 'Loss',
-           'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles', 'Classes',
-           'Said', 'Endings', 'Swap', 'Radar', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given', 'Prefix',
-           'app', 'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown', 'Colours',
-           'Missing', 'main', 'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data',
-           'import_texts', 'tiles', 'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer',
-           'answers', 'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments', 'site']
+           'Precision', 'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles',
+           'Classes', 'Said', 'Endings', 'Swap', 'Radar', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given',
+           'Prefix', 'app', 'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown',
+           'Colours', 'Missing', 'PrecisionOption', 'Pieces', 'Compiled', 'SaveMinutes', 'Memory', 'main', 'simulate',
+           'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles', 'list_data',
+           'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer', 'answers', 'answers_curve',
+           'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments', 'site']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -38,6 +39,7 @@ Form = Enum('Form', {f: f for f in ('sarlang', 'sar-text', 'coco', 'karpathy', '
 Modality = Enum('Modality', {'sar': 'sar', 'optical': 'optical'}, type=str)
 Split = Enum('Split', {'train': 'train', 'val': 'val', 'test': 'test'}, type=str)
 Loss = Enum('Loss', {f: f for f in ('clip', 'siglip', 'same-facts')}, type=str)
+Precision = Enum('Precision', {f: f for f in ('fp32', 'bf16')}, type=str)
 Learns = Enum('Learns', {f: f for f in ('projections', 'lora', 'image', 'text', 'all', 'projector')}, type=str)
 Plans = Enum('Plans', {'all': 'all', 'seen': 'seen', 'held_out': 'held-out'}, type=str)
 World = Enum('World', {'training': 'training', 'shifted': 'shifted'}, type=str)
@@ -751,6 +753,17 @@ def make_recipe(
     print(f"{_of(built['images'], 'image')}, {_of(built['captions'], 'caption')}: {out/'data'}")
 
 # %% ../nbs/62_cli.ipynb #310a8737
+PrecisionOption = Annotated[Precision, typer.Option(
+    help='Of the products. bf16 pays on GPUs and on processors that know it.')]
+Pieces = Annotated[int, typer.Option(
+    '--accumulate', help='Pieces each step is cut into: less memory, the same result, one more forward pass.', min=1)]
+Compiled = Annotated[bool, typer.Option('--compile', help='Compile the model first (torch.compile).')]
+SaveMinutes = Annotated[float, typer.Option(
+    min=0, help='Time between two states of a running stage, kept in the folder: a run that was killed goes on '
+                'from the last.')]
+Memory = Annotated[float, typer.Option(
+    help='GB of images kept in memory; more are read from a file in the folder.', min=0)]
+
 def _check_stages(stages: str, epochs: str) -> None:
     "Refuse stages and epochs that no data set could be trained with"
     from sartext.train import stage_list
@@ -782,9 +795,12 @@ def train(
         help='Decay of a moving average kept as the weights, such as 0.999; 0: the last ones.', min=0)] = 0.,
     patience: Annotated[int, typer.Option(
         help='Looks at the val split (20 a stage) without a better loss until a stage stops; 0: no looks.', min=0)] = 0,
+    precision: PrecisionOption = Precision.fp32,
+    accumulate: Pieces = 1,
+    compile: Compiled = False,
+    memory: Memory = 8.,
     tensorboard: Annotated[bool, typer.Option('--tensorboard', help='Event files in the folder, too.')] = False,
-    minutes: Annotated[float, typer.Option('--save-minutes', min=0, help='Time between two states of a running stage, '
-                                           'kept in the folder: a run that was killed goes on from the last.')] = 5.,
+    save_minutes: SaveMinutes = 5.,
 ):
     "Train an image–text model through the stages."
     _check_stages(stages, epochs)
@@ -792,7 +808,8 @@ def train(
     from sartext.train import is_main, train_dir
     path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size,
                      image_size=image_size, tensorboard=tensorboard, loss=loss.value, ema=ema, patience=patience,
-                     trainable=trainable and trainable.value, minutes=minutes)
+                     trainable=trainable and trainable.value, minutes=save_minutes, memory=memory,
+                     precision=precision.value, accumulate=accumulate, compile=compile)
     if not is_main(): return                # of several processes one speaks
     print(f'model: {path}')
     of, gpt = ' --modality optical' if path.name.endswith('-optical') else '', (path/'projector.safetensors').is_file()

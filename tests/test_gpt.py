@@ -219,6 +219,16 @@ def test_packs_train_by_the_loop(pairs):
     assert one == two and all(torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values()))
     new = drawn(8, 9); assert gpt.answer(a, list(new.pixels), ['Where is the ship?']*8) == list(WHERE)*2
 
+def test_pieces_learn_what_the_whole_learns(pairs):
+    "Of packs with different numbers of answers, too"
+    own = [gpt.packs(o, 2)[0] if i % 3 else gpt.packs(o[:1])[0] for i, o in enumerate(pairs['sar'].captions)]
+    rows, found = {'sar': replace(pairs['sar'], captions=tuple((o,) for o in own))}, []
+    for n in (1, 3):
+        s, history = train.train(noisy(begin()), [replace(stages(0, 3, learns=('', 'image'))[0], lr=1e-3, accumulate=n)], rows, seed=1)
+        found.append(([h['loss'] for h in history], s.model.state_dict()))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-4) and found[0][0][0] != found[0][0][1]
+    for k, v in found[0][1].items(): torch.testing.assert_close(found[1][1][k], v, atol=2e-4, rtol=1e-3, msg=k)
+
 def test_guesses_are_everywhere_again(toy):
     ids = torch.tensor([[5, 6, 7]]); before = toy.model.language(ids).logits
     with pytest.raises(RuntimeError):

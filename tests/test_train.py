@@ -280,7 +280,9 @@ stage = train.Stage('sar', (('sar', 1.),), 4, lr=1e-3, batch_size=8, frozen_bloc
 train.order = lambda n, seed, modality: ((e, i) for e in range(99) for i in range(n))
 runs = [(f'clip {kind}', test_train.begin, pairs, replace(stage, loss=kind)) for kind in ('clip', 'siglip', 'same-facts')]
 runs.append(('clip lora', test_train.begin, pairs, replace(stage, trainable='lora')))
-for name, begin, data, how in [*runs, ('coca', test_coca.begin, unequal, stage)]:
+pieces = replace(stage, accumulate=state.num_processes)       # two processes cut their halves in two
+runs += [('clip pieces', test_train.begin, pairs, replace(pieces, loss='same-facts')), ('clip siglip pieces', test_train.begin, pairs, replace(pieces, loss='siglip'))]
+for name, begin, data, how in [*runs, ('coca', test_coca.begin, unequal, stage), ('coca pieces', test_coca.begin, unequal, pieces)]:
     start, history = train.train(begin(), [replace(how, patience=2)], data, out/name, val=data, seed=1)
     assert train.last_checkpoint(out/name).is_dir() and (out/name/'run.json').exists()         # for every process, at once
     if state.is_main_process: torch.save([h for h in history], out/f'{name}.history')
@@ -308,16 +310,70 @@ def shared(tmp_path_factory):
         assert ran.stdout.count("stage 'sar' goes on after step 2 of 4") == 1, ran.stdout        # one process speaks
     return top
 
-@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'clip lora', 'coca', 'cut'])
+@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'clip lora', 'clip pieces', 'clip siglip pieces', 'coca', 'coca pieces', 'cut'])
 def test_two_processes_learn_what_one_learns(shared, name):
     "The same loss curve, looks at val and saved weights, for captions of one and of twenty words too"
     one, two = (torch.load(shared/n/f'{name}.history') for n in '12')
-    assert len(one) == len(two) == 4 and all('val_loss' in h for h in one) and ('caption_loss' in one[0]) == (name == 'coca')
+    assert len(one) == len(two) == 4 and all('val_loss' in h for h in one) and ('caption_loss' in one[0]) == name.startswith('coca')
     for a, b in zip(one, two): assert a == {k: pytest.approx(v, abs=1e-4) if isinstance(v, float) else v for k, v in b.items()}
     from safetensors.torch import load_file
     weights = [load_file(shared/n/name/'1-sar'/'model.safetensors') for n in '12']
     far = 5e-4 if name == 'clip lora' else 1e-4        # one factor of a correction begins at zero: Adam makes its rounding as large as a slope
     for k, v in weights[0].items(): torch.testing.assert_close(v, weights[1][k], atol=far, rtol=1e-3, msg=k)
+
+# --- precision, pieces, pictures in a file
+
+@pytest.mark.parametrize('kind', ['clip', 'siglip', 'same-facts'])
+@pytest.mark.parametrize('pieces', [2, 3, 8])
+def test_pieces_learn_what_the_whole_learns(pairs, kind, pieces):
+    "Whole batches, and cut into equal or unequal pieces, down to single pictures: the same losses and weights"
+    stage, found = train.Stage('sar', (('sar', 1.),), 3, **SMALL, loss=kind), []
+    for n in (1, pieces):
+        s, history = train.train(begin(), [replace(stage, accumulate=n)], pairs)
+        found.append(([h['loss'] for h in history], weights_of(s)))
+    (whole, weights), (cut, same) = found
+    assert cut == pytest.approx(whole, rel=1e-4) and whole[0] != whole[1]
+    for k, v in weights.items(): torch.testing.assert_close(same[k], v, atol=2e-4, rtol=1e-3, msg=k)
+
+def test_pieces_are_what_goes_through_the_model(pairs, monkeypatch):
+    "Memory is that of a piece: no more pictures at once, each piece twice, of which once without slopes"
+    s, seen = begin(), []; encode = s.model.encode_image
+    s.model.encode_image = lambda pixels, **kw: (seen.append((len(pixels), torch.is_grad_enabled())), encode(pixels, **kw))[1]
+    train.train(s, [train.Stage('sar', (('sar', 1.),), 1, **SMALL, accumulate=3)], pairs)
+    assert seen == [(3, False), (3, False), (2, False), (3, True), (3, True), (2, True)]
+
+def test_bf16_keeps_weights_and_losses_in_32_bits(pairs):
+    stage, found = train.Stage('sar', (('sar', 1.),), 3, **SMALL), []
+    for precision in train.PRECISIONS:
+        s, seen = begin(), []; encode = s.model.visual.forward
+        s.model.visual.forward = lambda x, **kw: (seen.append(out := encode(x, **kw)), out)[1]
+        s, history = train.train(s, [replace(stage, precision=precision)], pairs)
+        assert {o.dtype for o in seen} == {torch.bfloat16 if precision == 'bf16' else torch.float32}
+        assert all(v.dtype == torch.float32 for v in s.model.parameters()); found.append([h['loss'] for h in history])
+    assert found[0] != found[1] and found[1][0] == pytest.approx(found[0][0], rel=.01) and all(map(math.isfinite, found[1]))
+
+def test_a_compiled_stage_learns_the_same(pairs, monkeypatch):
+    "Traced as torch.compile does, without the minute its machine code takes"
+    stage, found, real, called = train.Stage('sar', (('sar', 1.),), 3, **SMALL), [], torch.compile, []
+    monkeypatch.setattr(torch, 'compile', lambda m: (called.append(m), real(m, backend='eager'))[1])
+    for how in (stage, replace(stage, compile=True)):
+        s, history = train.train(begin(), [how], pairs); found.append(([h['loss'] for h in history], weights_of(s)))
+    assert len(called) == 1 and found[0][0] == pytest.approx(found[1][0], rel=1e-4) and found[0][1].keys() == found[1][1].keys()
+    for k, v in found[0][1].items(): torch.testing.assert_close(found[1][1][k], v, atol=2e-4, rtol=1e-3, msg=k)
+
+@pytest.mark.parametrize('wrong, remedy', [(dict(precision='fp8'), 'use fp32 or bf16'), (dict(accumulate=0), 'take fewer pieces'), (dict(accumulate=9), 'take fewer pieces')])
+def test_what_no_stage_can_be(pairs, wrong, remedy):
+    with pytest.raises(BadInput, match=remedy): train.train(begin(), [train.Stage('sar', (('sar', 1.),), 1, **SMALL, **wrong)], pairs)
+
+def test_pictures_in_a_file_teach_the_same(built, tmp_path):
+    "A set that memory does not hold: the same pixels, the same checkpoint, nothing left beside it"
+    s = begin(); inside, outside = (train.read_pairs(built, 'train', 'sar', s.preprocess, limit=n, folder=tmp_path) for n in (1e9, 1e5))
+    assert torch.equal(inside.pixels, outside.pixels) and inside.pixels.stride() == outside.pixels.stride() and not [*tmp_path.iterdir()]
+    def mapped(pixels): return f'{tmp_path}/' in next(l for l in open('/proc/self/maps') if int(l.split('-')[0], 16) <= pixels.data_ptr() < int(l.split('-')[1].split()[0], 16))
+    assert mapped(outside.pixels) and not mapped(inside.pixels)
+    kept = [train.train_dir(built, stages='sar', out=tmp_path/f'{n}', epochs='1', image_size=SIDE, memory=n) for n in (1, 0)]
+    assert [f.name for f in sorted((tmp_path/'0').iterdir())] == [f.name for f in sorted((tmp_path/'1').iterdir())]
+    assert kept[0].joinpath('model.safetensors').read_bytes() == kept[1].joinpath('model.safetensors').read_bytes()
 
 # --- which weights stay, and what is written while it runs
 
@@ -435,9 +491,10 @@ def test_train_by_command_says_what_comes_next(built, tmp_path):
     "Losses and early stop by their options; the line it ends with runs as it stands"
     import shlex
     from conftest import sartext
-    begin(); how = ['--stages', 'sar', '--epochs', '1', '--batch-size', 16, '--image-size', 32, '--loss', 'same-facts', '--ema', '.9', '--patience', 2]
+    begin(); how = ['--stages', 'sar', '--epochs', '1', '--batch-size', 16, '--image-size', 32, '--loss', 'same-facts', '--ema', '.9', '--patience', 2,
+                         '--precision', 'bf16', '--accumulate', 2, '--memory', 0, '--save-minutes', 0]
     ran = sartext('train', '--data', built, '--out', tmp_path/'model', *how); assert ran.returncode == 0, ran.stderr
     stage = json.loads((tmp_path/'model'/'run.json').read_text())['stages'][0]
-    assert (stage['loss'], stage['ema'], stage['patience']) == ('same-facts', .9, 2) and any('val_loss' in h for h in train.steps_of(tmp_path/'model'))
+    assert [stage[k] for k in ('loss', 'ema', 'patience', 'precision', 'accumulate', 'compile')] == ['same-facts', .9, 2, 'bf16', 2, False] and any('val_loss' in h for h in train.steps_of(tmp_path/'model'))
     said = ran.stdout.splitlines()[-1]; assert said.startswith('next: sartext evaluate retrieval --data ')
     after = sartext(*shlex.split(said.removeprefix('next: sartext '))); assert after.returncode == 0 and 'mean recall' in after.stdout, after.stderr

@@ -219,7 +219,8 @@ def captioning(model):
     class Captioning(torch.nn.Module):
         def __init__(self): super().__init__(); self.model = model
         def forward(self, pixels, tokens):
-            out = self.model(pixels, tokens); logits, labels, pad = out['logits'].float(), out['labels'], self.model.pad_id
+            out, pad = self.model(pixels, tokens), self.model.pad_id
+            logits, labels = out['logits'].float(), out['labels']
             nats = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=pad, reduction='none')
             lost, words = nats.view_as(labels).sum(1), (labels != pad).sum(1)
             return out['image_features'], out['text_features'], lost, words, out['logit_scale']
