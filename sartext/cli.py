@@ -7,10 +7,10 @@ __all__ = ['OnError', 'Format', 'Unit', 'Route', 'OnLeak', 'OnOverlap', 'Engine'
            'Precision', 'Learns', 'Plans', 'World', 'Size', 'Seed', 'Faults', 'Workers', 'Crew', 'Names', 'Angles',
            'Classes', 'Said', 'Endings', 'Swap', 'Radar', 'Server', 'ItsModel', 'Source', 'Licence', 'Scene', 'Given',
            'Prefix', 'app', 'evaluate', 'COLLECT', 'RUN', 'Band', 'Composite', 'Sources', 'Bits', 'Shares', 'Shown',
-           'Colours', 'Missing', 'PrecisionOption', 'Pieces', 'Compiled', 'SaveMinutes', 'Memory', 'main', 'simulate',
-           'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles', 'list_data',
-           'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer', 'answers', 'answers_curve',
-           'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments', 'site']
+           'Colours', 'Missing', 'PrecisionOption', 'Pieces', 'Compiled', 'SaveMinutes', 'Sharded', 'Memory', 'main',
+           'simulate', 'narrate', 'rewrite', 'check', 'build', 'leaks', 'export_data', 'import_texts', 'tiles',
+           'list_data', 'fetch_data', 'make_recipe', 'train', 'retrieval', 'caption', 'answer', 'answers',
+           'answers_curve', 'captions', 'scores_page', 'setup_spice', 'reproduce', 'experiments', 'site']
 
 # %% ../nbs/62_cli.ipynb #40224eba
 import csv, gc, json, os, re, sys
@@ -761,6 +761,7 @@ Compiled = Annotated[bool, typer.Option('--compile', help='Compile the model fir
 SaveMinutes = Annotated[float, typer.Option(
     min=0, help='Time between two states of a running stage, kept in the folder: a run that was killed goes on '
                 'from the last.')]
+Sharded = Annotated[bool, typer.Option('--shard', help='Split the weights over the processes (FSDP).')]
 Memory = Annotated[float, typer.Option(
     help='GB of images kept in memory; more are read from a file in the folder.', min=0)]
 
@@ -795,10 +796,8 @@ def train(
         help='Decay of a moving average kept as the weights, such as 0.999; 0: the last ones.', min=0)] = 0.,
     patience: Annotated[int, typer.Option(
         help='Looks at the val split (20 a stage) without a better loss until a stage stops; 0: no looks.', min=0)] = 0,
-    precision: PrecisionOption = Precision.fp32,
-    accumulate: Pieces = 1,
-    compile: Compiled = False,
-    memory: Memory = 8.,
+    precision: PrecisionOption = Precision.fp32, accumulate: Pieces = 1, compile: Compiled = False,
+    memory: Memory = 8., shard: Sharded = False,
     tensorboard: Annotated[bool, typer.Option('--tensorboard', help='Event files in the folder, too.')] = False,
     save_minutes: SaveMinutes = 5.,
 ):
@@ -808,7 +807,7 @@ def train(
     from sartext.train import is_main, train_dir
     path = train_dir(data, start=start, stages=stages, out=out, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size,
                      image_size=image_size, tensorboard=tensorboard, loss=loss.value, ema=ema, patience=patience,
-                     trainable=trainable and trainable.value, minutes=save_minutes, memory=memory,
+                     trainable=trainable and trainable.value, minutes=save_minutes, memory=memory, shard=shard,
                      precision=precision.value, accumulate=accumulate, compile=compile)
     if not is_main(): return                # of several processes one speaks
     print(f'model: {path}')

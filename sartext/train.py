@@ -6,13 +6,13 @@
 __all__ = ['PRECISIONS', 'ARMS', 'TRIED', 'SAME_CLASSES', 'LOOKS', 'STATE', 'NOW', 'EPOCHS', 'Stage', 'arm_stages', 'gathered',
            'Pairs', 'captions_of', 'questions_of', 'told_images', 'read_pairs', 'order', 'batches', 'pick', 'said_keys',
            'gains', 'step_pixels', 'text_table', 'contrastive', 'word_loss', 'objective', 'lr_at', 'optimizer_for',
-           'keep_memory', 'Kept', 'processes', 'is_main', 'Halfway', 'data_parallel', 'Work', 'of_all', 'look',
-           'by_pieces', 'check_stage', 'run_stage', 'data_stamp', 'event_writer', 'recorder', 'steps_of', 'train',
-           'plot_history', 'runs_table', 'first_caption', 'retrieve', 'stage_list', 'train_dir', 'last_checkpoint',
-           'encoder_of', 'embed_split', 'of_file', 'evaluate_dir']
+           'keep_memory', 'Kept', 'processes', 'is_main', 'Halfway', 'data_parallel', 'sharded', 'gather_weights',
+           'Work', 'of_all', 'look', 'by_pieces', 'check_stage', 'at_work', 'run_stage', 'data_stamp', 'event_writer',
+           'recorder', 'steps_of', 'train', 'plot_history', 'runs_table', 'first_caption', 'retrieve', 'stage_list',
+           'train_dir', 'last_checkpoint', 'encoder_of', 'embed_split', 'of_file', 'evaluate_dir']
 
 # %% ../nbs/45_train.ipynb #589afe2f
-import hashlib, json, math, os, tempfile, time
+import copy, hashlib, json, math, os, tempfile, time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -334,9 +334,35 @@ def data_parallel(accelerator=None):    # an `accelerate.Accelerator`; default: 
     processes(); acc = accelerator or Accelerator()
     if acc.distributed_type in ('FSDP', 'DEEPSPEED', 'MEGATRON_LM'):
         how = acc.distributed_type.value
-        raise BadInput(Problem('accelerate', '', f'is configured for {how}, which splits the weights',
-                               'take --multi_gpu: each process holds all of them'))
+        raise BadInput(Problem('accelerate', '', f'is configured for {how}, which splits the weights its own way',
+                               'take --multi_gpu, and sartext train --shard to split them'))
     return acc
+
+# %% ../nbs/45_train.ipynb #99edeaba
+def sharded(module, acc) -> list:
+    "Split the weights of `module` over the processes, layer by layer; what cannot be split: single numbers"
+    import torch
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    if acc.num_processes < 2:
+        raise BadInput(Problem('--shard', '', 'splits the weights over processes, and there is one',
+                               'leave it away, or begin with accelerate launch --multi_gpu --num_processes N'))
+    mesh = init_device_mesh(acc.device.type, (acc.num_processes,))
+    layers = [child for m in module.modules() if isinstance(m, torch.nn.ModuleList) for child in m]
+    scalars = [p for p in module.parameters() if not p.ndim]
+    for p in module.parameters(): p.data = p.data.contiguous()      # FSDP takes no other order
+    for layer in layers:
+        if any(True for _ in layer.parameters()): fully_shard(layer, mesh=mesh)
+    fully_shard(module, mesh=mesh, ignored_params=set(scalars), reshard_after_forward=True) # looks leave nothing behind
+    for p in scalars: p.data = p.data.to(acc.device)
+    return [p for p in scalars if p.requires_grad]
+
+def gather_weights(module, into) -> None:
+    "Copy the weights of a sharded model into one of the same kind that is whole"
+    import torch
+    with torch.no_grad():
+        for mine, theirs in zip(into.parameters(), module.parameters(), strict=True):
+            mine.copy_(theirs.full_tensor() if hasattr(theirs, 'full_tensor') else theirs)
 
 # %% ../nbs/45_train.ipynb #47166b17
 class Work:
@@ -443,6 +469,20 @@ def _check_finite(loss, stage, step):
                                  "lengthen warmup, or look for pictures without valid pixels")
 
 # %% ../nbs/45_train.ipynb #69b6e395
+def at_work(start, stage: Stage, texts, seed: int, acc, shard: bool = False) -> tuple:
+    "The work of a stage (`shard`: of a copy), the weights that move, those no process has a share of, the optimiser"
+    import torch
+    from sartext.models.gpt import trainable
+    torch.manual_seed(seed_for(seed, stage.name)); moving = trainable(start.model, stage.trainable, stage.frozen_blocks)
+    if shard: start = replace(start, model=copy.deepcopy(start.model))
+    (module, *rest), alone = objective(start, stage, texts, acc), []
+    if shard: alone, moving = sharded(module, acc), [p for p in module.parameters() if p.requires_grad]
+    optimizer = optimizer_for(moving, stage)
+    if not shard: module, optimizer = acc.prepare(module, optimizer)
+    if stage.compile: module = torch.compile(module)
+    return Work(start, stage, seed, acc, module, *rest), moving, alone, optimizer
+
+# %% ../nbs/45_train.ipynb #aa8d8601
 def run_stage(
     start,                            # `sartext.models.starts.Start`; its model is trained in place
     stage: Stage,
@@ -454,17 +494,14 @@ def run_stage(
     val: dict[str, Pairs] | None = None,            # pictures that say when to stop, see `Stage.patience`
     log: Callable[[dict], None] = lambda row: None, # told every step
     half: Halfway = Halfway(),                      # where the state is kept; default: nowhere
+    shard: bool = False,                            # split the weights over the processes; then no state is kept
 ) -> list[dict]:
     "Train one stage; a dict a step: stage, step, loss, lr; of a CoCa caption_loss, part of loss; val_loss where looked"
     import torch
     from sartext.models.clip import merge_lora
-    from sartext.models.gpt import trainable
     acc = data_parallel(accelerator); keep_memory(); check_stage(stage, start.model, val, acc.num_processes)
-    torch.manual_seed(seed_for(seed, stage.name)); moving = trainable(start.model, stage.trainable, stage.frozen_blocks)
-    optimizer = optimizer_for(moving, stage); module, told, loss_of = objective(start, stage, texts, acc)
-    module, optimizer = acc.prepare(module, optimizer); kept = Kept(moving, stage)
-    if stage.compile: module = torch.compile(module)
-    work = Work(start, stage, seed, acc, module, told, loss_of)
+    work, moving, alone, optimizer = at_work(start, stage, texts, seed, acc, shard)
+    module, model, kept, half = work.module, work.start.model, Kept(moving, stage), Halfway() if shard else half
     history, every = half.read(kept=kept, optimizer=optimizer), math.ceil(stage.steps/LOOKS); module.train()
     for row in history: log(row)
     left = islice(enumerate(batches(stage, {m: len(p) for m, p in pairs.items()}, seed)), len(history), None)
@@ -472,15 +509,18 @@ def run_stage(
         for group in optimizer.param_groups: group['lr'] = lr_at(step, stage)
         optimizer.zero_grad(); parts = work.learn(pairs, samples, gain, step)
         row = {'stage': stage.name, 'step': step, **of_all(parts, acc), 'lr': lr_at(step, stage)}
+        for p in alone: p.grad = acc.reduce(p.grad, 'mean')
         _check_finite(row['loss'], stage, step); acc.clip_grad_norm_(module.parameters(), 1.0); optimizer.step()
-        if hasattr(start.model, 'logit_scale'): start.model.logit_scale.data.clamp_(0, math.log(100))
+        if hasattr(model, 'logit_scale'): model.logit_scale.data.clamp_(0, math.log(100))
         with torch.no_grad(): kept.update()
         if stage.patience and ((step + 1) % every == 0 or step + 1 == stage.steps):
             with kept.lent(): row['val_loss'] = look(work, val)
         history.append(row); log(row)
         if 'val_loss' in row and kept.enough(row['val_loss']): break
         half.write(history, kept=kept, optimizer=optimizer)
-    kept.settle(); merge_lora(start.model); acc.wait_for_everyone(); start.model.eval()
+    kept.settle()
+    if shard: gather_weights(model, start.model)
+    merge_lora(start.model); acc.wait_for_everyone(); start.model.eval()
     return history
 
 # %% ../nbs/45_train.ipynb #d0aa2d86
@@ -559,7 +599,7 @@ def train(
     val: dict[str, Pairs] | None = None, # validation pictures, for stages with patience
     tensorboard: bool = False,        # event files in out/tensorboard
     minutes: float = 5.,              # between two states of a stage that runs
-    **kw,                             # `gain`, `accelerator` of `run_stage`
+    **kw,                             # `gain`, `accelerator`, `shard` of `run_stage`
 ) -> tuple:
     "Train through `stages` in order; returns the start with its trained model, and the history of all steps"
     from sartext.models.clip import with_bias
@@ -691,6 +731,7 @@ def train_dir(
     tensorboard: bool = False,
     minutes: float = 5.,          # between two states of a stage that runs
     memory: float = 8.,           # GB of pixels kept in memory; what is more is read from a file
+    shard: bool = False,          # split the weights over the processes
     **kw,                         # other fields of every `Stage`: loss, trainable, ema, patience …
 ) -> Path:
     "Train on a built data set; returns the folder of the last checkpoint"
@@ -705,7 +746,7 @@ def train_dir(
     pairs, val = read('train'), read('val') if kw.get('patience') else {}
     sizes = {m: len(p) for m, p in pairs.items()}
     plan = stage_list(stages, epochs, sizes, usual(begin.model), lr=lr, batch_size=batch_size, **kw)
-    train(begin, plan, pairs, out, seed, val, tensorboard, minutes)
+    train(begin, plan, pairs, out, seed, val, tensorboard, minutes, shard=shard)
     return last_checkpoint(out)
 
 def last_checkpoint(folder: str | Path) -> Path:

@@ -268,7 +268,7 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import test_coca, test_train, torch
+import test_coca, test_gpt, test_train, torch
 from sartext import train
 from sartext.records import Caption
 torch.set_num_threads(1); out = Path(sys.argv[1]); state = train.processes()
@@ -282,10 +282,18 @@ runs = [(f'clip {kind}', test_train.begin, pairs, replace(stage, loss=kind)) for
 runs.append(('clip lora', test_train.begin, pairs, replace(stage, trainable='lora')))
 pieces = replace(stage, accumulate=state.num_processes)       # two processes cut their halves in two
 runs += [('clip pieces', test_train.begin, pairs, replace(pieces, loss='same-facts')), ('clip siglip pieces', test_train.begin, pairs, replace(pieces, loss='siglip'))]
+held, split = [], train.sharded
+def numbers(module, local): return sum((p.to_local() if local and hasattr(p, 'to_local') else p).numel() for p in module.parameters())
+def watched(module, acc): alone = split(module, acc); held.append(numbers(module, True)/numbers(module, False)); return alone
+train.sharded = watched
+gpts = {'sar': replace(some := test_gpt.drawn(16), captions=tuple((own[0],) for own in some.captions))}       # as many answers in each half
+runs += [('clip shard', test_train.begin, pairs, replace(stage, loss='same-facts')), ('coca shard', test_coca.begin, unequal, pieces),
+         ('gpt shard', test_gpt.begin, gpts, replace(stage, trainable='image', lr=1e-4, ema=0.))]
 for name, begin, data, how in [*runs, ('coca', test_coca.begin, unequal, stage), ('coca pieces', test_coca.begin, unequal, pieces)]:
-    start, history = train.train(begin(), [replace(how, patience=2)], data, out/name, val=data, seed=1)
+    start, history = train.train(begin(), [replace(how, patience=2)], data, out/name, val=data, seed=1, shard='shard' in name and state.num_processes > 1)
     assert train.last_checkpoint(out/name).is_dir() and (out/name/'run.json').exists()         # for every process, at once
     if state.is_main_process: torch.save([h for h in history], out/f'{name}.history')
+assert len(held) == 3*(state.num_processes - 1) and all(.49 < h < .52 for h in held), held          # each has its half of the weights
 real, seen = train._check_finite, []
 def cut(*a): real(*a); seen.append(a); assert len(seen) != 3, 'power cut'
 train._check_finite, how = cut, [replace(stage, loss='clip', patience=2)]
@@ -310,15 +318,15 @@ def shared(tmp_path_factory):
         assert ran.stdout.count("stage 'sar' goes on after step 2 of 4") == 1, ran.stdout        # one process speaks
     return top
 
-@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'clip lora', 'clip pieces', 'clip siglip pieces', 'coca', 'coca pieces', 'cut'])
+@pytest.mark.parametrize('name', ['clip clip', 'clip siglip', 'clip same-facts', 'clip lora', 'clip pieces', 'clip siglip pieces', 'coca', 'coca pieces', 'clip shard', 'coca shard', 'gpt shard', 'cut'])
 def test_two_processes_learn_what_one_learns(shared, name):
     "The same loss curve, looks at val and saved weights, for captions of one and of twenty words too"
     one, two = (torch.load(shared/n/f'{name}.history') for n in '12')
     assert len(one) == len(two) == 4 and all('val_loss' in h for h in one) and ('caption_loss' in one[0]) == name.startswith('coca')
     for a, b in zip(one, two): assert a == {k: pytest.approx(v, abs=1e-4) if isinstance(v, float) else v for k, v in b.items()}
     from safetensors.torch import load_file
-    weights = [load_file(shared/n/name/'1-sar'/'model.safetensors') for n in '12']
-    far = 5e-4 if name == 'clip lora' else 1e-4        # one factor of a correction begins at zero: Adam makes its rounding as large as a slope
+    weights = [{k: v for f in sorted((shared/n/name/'1-sar').rglob('*.safetensors')) for k, v in load_file(f).items()} for n in '12']
+    far = 5e-4 if name in ('clip lora', 'gpt shard') else 1e-4        # one factor of a correction begins at zero: Adam makes its rounding as large as a slope
     for k, v in weights[0].items(): torch.testing.assert_close(v, weights[1][k], atol=far, rtol=1e-3, msg=k)
 
 # --- precision, pieces, pictures in a file
