@@ -23,27 +23,39 @@ def check(
     expected,           # the right answer, or a function of the answer: True, False, or what is wrong in words
     hint: str = '',     # where to look; told until the answer is right
     slack: float = 0.,  # how far a number may be off
+    kind: type | None = None,  # what the answer must be: str, dict, Number or Callable; None: the check will tell
 ) -> str:               # begins with 'Right' only where it is
     "What to say of the `answer` to an exercise"
     def say(*words): return ' '.join(filter(None, (*words, hint)))
     if answer is ... or answer is None:
         return say('Not solved yet: put your answer in the place of the dots.')
+    if kind and not isinstance(answer, kind): return say(f'Not yet: {_unlike(answer, kind)}')
     try: verdict = expected(answer) if callable(expected) else _compared(answer, expected, slack)
     except Exception as e: return say(f'Not yet: with this answer the check fails ({type(e).__name__}: {e}).')
     if isinstance(verdict, str) and verdict: return say(f'Not yet: {verdict}')
     return 'Right.' if verdict else say('Not yet.')
 
+_KINDS = {str: 'a text in quotes', dict: 'a dictionary in braces', Number: 'a number', Callable: 'a function'}
+
+def _unlike(answer, kind):
+    "What `answer` should be, and what it is"
+    return f'the answer is {_KINDS[kind]}, yours is {type(answer).__name__}.'
+
 def _compared(answer, expected, slack):
     "True, or what is wrong with `answer`"
     if isinstance(expected, str):
-        if not isinstance(answer, str): return f'the answer is a text in quotes, yours is {type(answer).__name__}.'
+        if not isinstance(answer, str): return _unlike(answer, str)
         return answer.strip().lower() == expected.lower() or f'{answer.strip()!r} is not it.'
     if isinstance(expected, Number | np.ndarray):
         try: a = np.asarray(answer, dtype=float)
-        except (TypeError, ValueError): return f'the answer is a number, yours is {type(answer).__name__}.'
+        except (TypeError, ValueError): return _unlike(answer, Number)
+        if a.ndim and not np.ndim(expected): return f'one number is asked for, yours are {a.size}.'
         if a.shape != np.shape(expected): return f'the shape should be {np.shape(expected)}, yours is {a.shape}.'
         if np.all(np.abs(a - expected) <= slack): return True
-        return f'{answer:g} is too {"large" if a > expected else "small"}.' if a.ndim == 0 else 'some numbers differ.'
+        if a.ndim or np.isnan(a): return 'some numbers differ.' if a.ndim else 'nan is no number.'
+        if abs(100*a - expected) <= slack:
+            return f'{a:g} is a hundred times too small: a share, where percent are asked for?'
+        return f'{a:g} is too {"large" if a > expected else "small"}.'
     return bool(answer == expected)
 
 # %% ../nbs/51_exercises.ipynb #a6dd1b28

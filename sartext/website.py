@@ -7,7 +7,7 @@ __all__ = ['WIDGET', 'ASSETS', 'STAGED', 'published', 'project_folder', 'readme'
            'build_site', 'check_site']
 
 # %% ../nbs/61_website.ipynb #2c2282ea
-import contextlib, json, os, re, shutil, subprocess, sys
+import ast, contextlib, json, os, re, shutil, subprocess, sys
 from base64 import b64decode
 from collections import Counter
 from html.parser import HTMLParser
@@ -17,11 +17,11 @@ import sartext
 from .records import BadInput, Problem, Problems, atomic, progress
 
 # %% ../nbs/61_website.ipynb #58327d86
-_re_nb = re.compile(r'(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb')
+_re_nb = re.compile(r'\w+://[^\s)]+|(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb')
 
 def published(text: str) -> str:
     "`text` with every notebook's name as it is published: no number in front, lower case"
-    return _re_nb.sub(lambda m: f'{m[1].lower()}.ipynb', text)
+    return _re_nb.sub(lambda m: f'{m[1].lower()}.ipynb' if m[1] else m[0], text)
 
 # %% ../nbs/61_website.ipynb #c997b425
 def project_folder() -> Path:
@@ -143,6 +143,42 @@ def _without_widgets(cell) -> None:
     seen = any('data' in o for o in kept)
     cell.outputs = kept if seen else [*kept, {'output_type': 'display_data', 'metadata': {}, 'data': words}]
 
+# %% ../nbs/61_website.ipynb #2572afb2
+_LINKED = re.compile(r'\[(`([^`]*?)(?:\(\))?`)\]\([^)\s]*\.html(?:#[^)\s]*)?\)')
+
+def _places() -> dict[str, dict[str, str]]:
+    "Module → public name → its place on the site, such as read.html#raster"
+    from sartext._modidx import d
+    def public(module, names):
+        short = {name.removeprefix(f'{module}.'): place for name, (place, _) in names.items()}
+        return {name: place for name, place in short.items() if re.fullmatch(r'[A-Za-z]\w*', name)}
+    return {module: public(module, names) for module, names in d['syms'].items()}
+
+def _known_names(path: Path) -> dict[str, str]:
+    "Name → its place on the site, of all that the notebook at `path` may mean by it"
+    places, page = _places(), published(path.name).replace('.ipynb', '.html')
+    every = [o for module, names in places.items() if module != 'sartext.cli' for o in names.items()]
+    seen = Counter(name for name, _ in every)
+    known = {name: place for name, place in every if seen[name] == 1 and not re.fullmatch('[a-z]+', name)}
+    known |= {f'{module}.{name}': place for module, names in places.items() for name, place in names.items()}
+    for c in json.loads(path.read_text(encoding='utf-8'))['cells']:
+        with contextlib.suppress(SyntaxError):      # a magic
+            for o in ast.walk(ast.parse(''.join(c['source']) if c['cell_type'] == 'code' else '')):
+                if isinstance(o, ast.ImportFrom) and o.module in places:
+                    there = places[o.module]
+                    known |= {a.asname or a.name: there[a.name] for a in o.names if a.name in there}
+    own = [o for names in places.values() for o in names.items() if o[1].startswith(f'{page}#')]
+    return known | dict(own)
+
+def _own_links(text: str, known: dict, up: str = '') -> str:
+    "Markdown whose links to names lead where `known` says, or are none; code has none"
+    fenced, lines = False, text.split('\n')
+    def link(m): return f'[{m[1]}]({up}{known[m[2]]})' if m[2] in known and not fenced else m[1]
+    for i, line in enumerate(lines):
+        fenced ^= line.startswith('```')
+        lines[i] = _LINKED.sub(link, line)
+    return '\n'.join(lines)
+
 # %% ../nbs/61_website.ipynb #90a00fd3
 ASSETS = ('.css', '.scss', '.png', '.svg', '.jpg')
 STAGED = '.sartext-site'        # the file that says: this folder was written by `stage`
@@ -156,10 +192,6 @@ def _empty(dest: Path, nbs: Path) -> None:
     if dest.exists(): shutil.rmtree(dest)
     dest.mkdir(parents=True); (dest/STAGED).touch()
 
-def _own_links(text: str) -> str:
-    "Markdown without nbdev's links to private names and to members, which have no place of their own on a page"
-    return re.sub(r'\[(`[^`]*`)\]\([\w/.-]*\.html#(?:_\w+|\w+\.[\w.]+)\)', r'\1', text)
-
 def stage(
     root: str | Path | None = None,     # the project; default: the clone
     dest: str | Path | None = None,     # where the staged site goes; default: _proc in the project
@@ -171,9 +203,12 @@ def stage(
     for name in progress(_notebooks(nbs), 'staging'):
         with contextlib.chdir(project_folder()): nb = _processed(nbs/name)     # nbdev looks for its settings here
         up, page = '../'*name.count('/'), dest/published(name)
+        known = _known_names(nbs/name)
         for c in nb.cells:
             if c.cell_type == 'raw': c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)
-            if c.cell_type == 'markdown': c.source = _own_links(published(c.source).replace(address, up))
+            if c.cell_type == 'markdown': c.source = _own_links(published(c.source), known, up).replace(address, up)
+            for data in (o['data'] for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})):
+                data['text/markdown'] = _own_links(''.join(data['text/markdown']), known, up).replace(address, up)
             _without_widgets(c)
         _describe(nb.cells, page.stem)
         page.parent.mkdir(parents=True, exist_ok=True); write_nb(nb, page)
@@ -251,7 +286,8 @@ class _Page(HTMLParser):
 # %% ../nbs/61_website.ipynb #56afdd63
 _RAW = re.compile(r'#\||:::|\{[#.][\w-]+[^}]*\}|\$\$|```|\]\([^)\s]+\)')
 _MACHINERY = re.compile(r'^\s*(#\||%%?[a-z]\w*)', flags=re.M)
-_STAND_IN = re.compile(r'^\s*(\w+\((?:children|value|options)=|Output\(|<Figure size|<IPython\.|<ipywidgets)')
+_STAND_IN = re.compile(r'^\s*(\w+\((?:children|value|options)=|Output\(|<Figure size|<IPython\.|<ipywidgets)'
+                       r'|\[`[^`\n]*`\]\(\S+\)')
 
 def _page_faults(page: _Page, faults) -> None:
     "What is wrong with `page` by itself; `faults(line, reason, remedy)` keeps it"
@@ -266,7 +302,7 @@ def _page_faults(page: _Page, faults) -> None:
         if not (alt or '').strip(): faults(line, f'image {src[:40]} has no description', 'write #| fig-alt: "…"')
     for texts, pattern, remedy in ((page.prose, _RAW, 'put it between backticks, or mend the markdown'),
                                    (page.code, _MACHINERY, 'hide the cell or the line'),
-                                   (page.said, _STAND_IN, 'end the line with ; or show a figure')):
+                                   (page.said, _STAND_IN, 'end the line with ;, show a figure, or leave out the link')):
         for text, line in texts:
             if m := pattern.search(text): faults(line, f'{m[0].strip()[:40]!r} is shown to the reader', remedy)
     for line in page.empty: faults(line, 'an output is empty', 'show something, or nothing')

@@ -1,5 +1,7 @@
 "The site: every notebook is in it, every link leads somewhere"
-import re, shutil
+import re, shutil, threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 from conftest import name_of, notebooks, root, sartext
@@ -52,6 +54,38 @@ def test_pages(site):
     for p in notebooks():
         page = site/published(p.relative_to(root/'nbs').as_posix()).replace('.ipynb', '.html')
         assert page.exists(), f'{p.name} has no page'
+
+@pytest.mark.parametrize('page, name, place', [('checking', 'check', 'checking.html#check'), ('build', 'build', 'build.html#build'),
+                                               ('tutorials/from_optical', 'rewrite', '../rewriting.html#rewrite'),
+                                               ('segmentation', 'narrate_mask', 'segmentation.html#narrate_mask')])
+def test_a_name_leads_to_what_its_page_means(site, page, name, place):
+    assert f'<a href="{place}"><code>{name}</code></a>' in (site/f'{page}.html').read_text()
+
+def test_addresses(site):
+    "No page leads to another by the address of a site elsewhere, and what is named on code hosts is there"
+    named = set()
+    for page in site.rglob('*.html'):
+        text = page.read_text()
+        assert 'sartext.github.io' not in text, f'{page.name} leads away from this site'
+        named |= set(re.findall(r'(?:sartext/blob/main|lab/tree)/([\w./-]+\.(?:ipynb|py))', text))
+    assert len(named) > 40 and [f for f in named if not (root/f).exists()] == []
+
+def test_search(site, browser):
+    "The index holds headings of all pages, and the box finds them from a page in a folder"
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_): pass
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page(); page.goto(f'http://127.0.0.1:{server.server_port}/tutorials/questions.html')
+        page.locator('.navbar input').first.fill('despeckle')
+        page.wait_for_function("document.querySelector('a[href=\"../speckle.html#despeckle\"]')")
+        page.close(); server.shutdown()
+
+def test_what_a_cell_says_is_not_cut(site, browser):
+    "On a phone a printed caption and the checker's answer can be read to their ends"
+    page = browser.new_page(viewport=dict(width=390, height=800)); page.goto((site/'tutorials/from_masks.html').as_uri(), wait_until='domcontentloaded')
+    cut = page.evaluate("[...document.querySelectorAll('.cell-output pre')].map(p => [p.scrollWidth - p.clientWidth, p.innerText])")
+    assert len(cut) > 5 and [text for over, text in cut if over > 0] == []; page.close()
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 @pytest.mark.parametrize('width', [1280, 390])
