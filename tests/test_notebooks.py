@@ -2,6 +2,7 @@
 import io, json, os, re
 from base64 import b64decode
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from multiprocessing import get_context
 from pathlib import Path
 import numpy as np
@@ -128,21 +129,50 @@ def test_notebook(path, executed):
             if why := differs(f, g, slack_of(name, old, FIGURES_VARY)): bad.append(f'cell {i}, figure {k}: {why}')
     assert not bad, f'{name} says something else now; run it again and commit it\n' + '\n'.join(bad)
 
+# What a student may well answer, and a word of what the checker must say to it: tutorial → for each exercise
+WRONG = {
+    '01': [{'10**(16.4/20)': 'too small', '"44 times"': 'is a number'},
+           {'14*1.5*np.tan(np.radians(35))': 'the shadow of', '14*1.5/np.tan(35)': 'the shadow of', '"30 m"': 'is a number'}],
+    '02': [{'"Six ships."': 'no place of a harbor', '"Five ships. One harbor is in the upper right."': 'count: ship 5', '6': 'a text in quotes',
+            '"There are six ships. The two harbors are at the top left and the top right."': 'harbor top left',
+            '"Six white ships. One harbor is in the upper right, the other on the left."': 'cannot see “white”'}],
+    '03': [{'100*(mask == CODE["water"]).mean()': 'too large', '(mask != CODE["water"]).mean()': 'a share', 'mask != CODE["water"]': 'one number'}],
+    '04': [{"'no'": 'a function', "lambda question: 'no'": 'right for', 'lambda question: print(end="")': 'gives nothing back'}],
+    '05': [{'"Five white boats and two bridges."': 'white', '"Five boats sail below two bridges."': 'boats sail', '"Boats and two bridges."': 'both counts',
+            '"Five ships near two bridges."': 'relation', '"Four boats and two bridges."': 'count ship 4', '5': 'a text in quotes'}],
+    '06': [{"{'a1': 'train'}": 'these six', "dict.fromkeys(tied, 'train')": 'each part', "{**dict.fromkeys(tied, 'train'), 'e': 'test'}": 'belong together',
+            "{**dict.fromkeys(tied, 'train'), 'd': 'val'}": 'only train and test', "['a1', 'a2']": 'a dictionary'}],
+    '07': [{'10/len(test)': 'a share', '10': 'too small', '20': 'too large', '"16 %"': 'is a number'}],
+    '08': [{'.6': 'a share', '100*(3/4 + 3/6)/2': 'too large', '[75, 50]': 'one number'}],
+    '09': [{"'A'": 'did not look', "'both'": 'A or B', '2': 'a text in quotes'}],
+    '10': [{'100*6/120': 'too small', 'wilson(6, 120)[1]': 'a share', 'wilson(6, 120)': 'one number', '100*wilson(6, 120)[0]': 'too small'}],
+}
+
 @pytest.mark.parametrize('path', [p for p in OTHERS if 'tutorials' in p.parts], ids=name_of)
 def test_solutions(path, tmp_path):
-    "An exercise that nobody solved says so; with its folded solution in its place it is right"
+    "An exercise that nobody solved says so, in its place its folded solution is right, and a wrong answer is told what is wrong"
     nb, exercise, solved = read(path), None, []
     for i, c in enumerate(nb.cells):
         if c.cell_type == 'code' and re.search(r'^\w+ = \.\.\.$', c.source, flags=re.M): exercise = i
         solution = c.cell_type == 'markdown' and re.search(r'<details>.*?```python\n(.*?)```', c.source, flags=re.S)
         if not solution: continue
         assert shown(nb.cells[exercise])[0].startswith('Not solved yet')
-        source = re.sub(r'^\w+ = \.\.\.$', lambda _: solution[1], nb.cells[exercise].source, flags=re.M)
-        nb.cells[exercise].source = source; solved.append(exercise); exercise = None
-    assert solved and exercise is None, f'{path.name} has no exercise, or one without a solution'
-    (tmp_path/path.name).write_text(json.dumps(nb))
+        solved.append(exercise); exercise = None
+        nb.cells[solved[-1]].solution = solution[1].strip()
+    wrong = WRONG[path.name[:2]]
+    assert len(solved) == len(wrong) > 0 and exercise is None, f'{path.name} has no exercise, or one without a solution or without wrong answers'
+    cells, tried = [], []       # (number of the new cell, what it must say)
+    for i, c in enumerate(nb.cells):
+        if i not in solved: cells.append(c); continue
+        for answer, words in {**wrong[solved.index(i)], c.pop('solution'): 'Right.'}.items():
+            tried.append((len(cells), words)); cells.append(deepcopy(c))
+            cells[-1].id, given = f'tried-{len(tried)}', re.search(r'^(\w+) = \.\.\.$', c.source, flags=re.M)
+            cells[-1].source = c.source.replace(given[0], answer if words == 'Right.' else f'{given[1]} = {answer}')
+    nb.cells = cells; (tmp_path/path.name).write_text(json.dumps(nb))
     again = read(run_notebook(tmp_path/path.name, tmp_path/'solved.ipynb', timeout=600, progress=False))
-    assert [shown(again.cells[i])[0] for i in solved] == ['Right.']*len(solved)
+    for i, words in tried:
+        said = shown(again.cells[i])[0]
+        assert said == 'Right.' if words == 'Right.' else said.startswith('Not yet: ') and words in said, f'{again.cells[i].source[:200]}\n→ {said}'
 
 @pytest.fixture(scope='module')
 def smoke(tmp_path_factory):
