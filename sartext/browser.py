@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .explore import (announced, caption_html, claim, framed, kept, own_keys, picture_png,
+from .explore import (announced, caption_html, claim, framed, kept, lines_html, own_keys, picture_png,
                              picture_widget, stamp)
 from .narrate.auditing import Item, item_key
 from .narrate.checking import Checked, check
@@ -51,7 +51,8 @@ def checked_html(c: Checked) -> str:
     marks += [('open', claim(f), '') for f in c.unverifiable]
     marks += [('wrong', word, 'no radar sees this') for word in c.forbidden]
     rows = ''.join(f'<li>{mark} – {html.escape(said + (why and f": {why}"))}</li>' for mark, said, why in marks)
-    return f'<b>{verdict(c)}</b><ul style="padding-left:1.2em;margin:.3em 0">{rows}</ul>'
+    return (f'<div style="line-height:1.4"><b>{verdict(c)}</b>'
+            f'<ul style="padding-left:1.2em;margin:.3em 0">{rows}</ul></div>')
 
 # %% ../nbs/53_browser.ipynb #6ac54801
 class Browser:
@@ -110,10 +111,11 @@ class Pages(Browser):
         left = f'Left out: {len(self.problems)} of the file, the first: {self.problems[0]}' if self.problems else ''
         return ' · '.join(filter(None, (self._place(), left)))
     def _place(self) -> str:
-        if not self.found: return 'No caption passes these filters.'
+        if not self.found: return 'No caption passes these filters; choose “all” in one of them, or fewer words.'
         first, more = self.page*self.size + 1, len(self.found) > (self.page + 1)*self.size
         last = first + len(self.shown) - 1
-        shown = f'{first}–{last}' + (f', and more of {len(self.items)} captions' if more else f' of {last}')
+        shown = f'{first}–{last}' if last > first else f'{first}'
+        shown += f' and more; {len(self.items)} captions in all' if more else f' of {last}'
         return f'{shown} · {first + self.at} is chosen'
 
 @lru_cache(512)
@@ -173,7 +175,13 @@ def mark_chosen(frame, chosen: bool) -> None:
 
 # %% ../nbs/53_browser.ipynb #ecf641f9
 def _fill_page(p: Pages, frames: list, parts: dict) -> None:
-    "Show the page, and beside it the chosen caption"
+    "Show the chosen caption, then the page beside it"
+    parts['status'].value, i = lines_html(p.status()), p.item
+    parts['big'].layout.visibility = 'visible' if i else 'hidden'
+    parts['caption'].value = caption_html(i) + checked_html(p.checked(i)) if i else ''
+    if i:
+        parts['big'].value = picture_png(i.record.image, p.images, i.record.boxes, 384)
+        parts['big'].tooltip = f'{i.record.id}: {i.caption.text}'
     for n, frame in enumerate(frames):
         (picture,), button = frame.children[0].children, frame.children[1]
         frame.layout.visibility = 'visible' if n < len(p.shown) else 'hidden'
@@ -183,12 +191,6 @@ def _fill_page(p: Pages, frames: list, parts: dict) -> None:
         picture.tooltip = i.caption.text
         button.description = f'{p.page*p.size + n + 1} {verdict(p.checked(i))}'
         mark_chosen(frame, n == p.at)
-    parts['status'].value, i = html.escape(p.status()), p.item
-    parts['big'].layout.visibility = 'visible' if i else 'hidden'
-    parts['caption'].value = caption_html(i) + checked_html(p.checked(i)) if i else ''
-    if i:
-        parts['big'].value = picture_png(i.record.image, p.images, i.record.boxes, 384)
-        parts['big'].tooltip = f'{i.record.id}: {i.caption.text}'
 
 # %% ../nbs/53_browser.ipynb #f5cdd31e
 def browser(

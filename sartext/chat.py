@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from .evaluate.answering import score_answer
-from .explore import announced, drawn_png, framed, kept, own_keys, picture_widget, stamp
+from .explore import announced, drawn_png, framed, kept, lines_html, own_keys, picture_widget, stamp
 from .narrate.questions import ask
-from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, receive
+from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, path_typed, read_as, receive
 from .records import BadInput, Problem
 
 # %% ../nbs/56_chat.ipynb #5608cbec
@@ -54,7 +54,7 @@ def _plain(question: str) -> str: return ' '.join(question.lower().split()).rstr
 class Talk(Playground):
     "A picture, and the conversation about it"
     def __init__(self, answer: Answerer, number: int = 2, size: int = 256):
-        self.answer, self.remember, self.talks, self.thinking = answer, True, {}, None
+        self.answer, self.remember, self.talks, self.thinking, self.typed = answer, True, {}, None, ''
         super().__init__(number, size)
     def tell(self) -> None:
         "Find the conversation about this picture, and the questions the narrator has for it"
@@ -134,11 +134,12 @@ def _asking() -> dict:
 def _chat_layout(f: dict):
     "The picture and its fields, beside it the conversation; one below the other where there is no room"
     import ipywidgets as w
-    looking = [f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence', 'path', 'upload')]
-    left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking, f['status']])
+    looking = [f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence', 'path')]
+    looking += [w.HBox([f['upload']]), f['quantity'], f['status']]
+    left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking])
     # the newest stays in sight: what lies in a row that is turned round is scrolled from its end
     log = w.Box([f['log']], layout=w.Layout(height='27em', overflow='auto', flex_flow='column-reverse',
-                                            border='1px solid'))
+                                            border='1px solid', padding='0 .6em'))
     note = w.HTML('<p style="line-height:1.4">A model always answers, and may be wrong. What the annotation knows '
                   'stands below its answer.</p>')
     left.layout, buttons = w.Layout(width='520px'), w.Box([f['ask'], f['clear'], f['remember']])
@@ -151,7 +152,7 @@ def _chat_layout(f: dict):
 def _show_talk(talk: Talk, f: dict, rows: list) -> None:
     "Bring the page to the state of the talk"
     import ipywidgets as w
-    png = drawn_png(talk.view.shown)
+    png = drawn_png(talk.view.shown, side=512)
     if f['picture'].value != png: f['picture'].value = png
     f['picture'].tooltip = f'picture: {talk.view.layout or talk.record.id}'
     _scene_shown(talk, f)
@@ -165,9 +166,8 @@ def _show_talk(talk: Talk, f: dict, rows: list) -> None:
     shown = tuple(rows[:max(len(talk.turns), 1)])
     if f['log'].children != shown: f['log'].children = shown
     f['ask'].disabled, f['remember'].value = bool(talk.thinking), talk.remember
-    place = f'{talk.view.layout}, scene {talk.scene["number"]}' if talk.view.layout else talk.record.id
-    said = talk.said or place + (' · thinking …' if talk.thinking else '')
-    f['status'].value = html.escape(said).replace('\n', '<br>')
+    place = talk.view.said or f'{talk.view.layout}, scene {talk.scene["number"]}'
+    f['status'].value = lines_html(talk.said or place + (' · thinking …' if talk.thinking else ''))
 
 # %% ../nbs/56_chat.ipynb #39252b92
 def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts` the fields, `.wait()` for the answer
@@ -175,7 +175,7 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
     import ipywidgets as w
     from threading import RLock, Thread
     f, rows, busy, one, threads = _asking() | _looking(), [], [False], RLock(), []
-    f |= dict(picture=picture_widget(), status=announced(w.HTML(layout=w.Layout(height='4.5em', overflow='auto'))))
+    f |= dict(picture=picture_widget(), status=announced(w.HTML(layout=w.Layout(height='7em', overflow='auto'))))
     f['log'] = announced(w.VBox(layout=w.Layout(flex='0 0 auto')), 'log', 'conversation')
     def show():
         with one: busy[0] = True; _show_talk(talk, f, rows); busy[0] = False    # the answer comes from another thread
@@ -194,11 +194,12 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
         def run(): think(); show()
         threads[:] = [Thread(target=run, daemon=True)]; threads[0].start()
     for name in ('number', 'layout', 'spacing', 'looks', 'incidence'): on(name, lambda v, k=name: talk.draw(**{k: v}))
-    on('path', lambda v: talk.take(v.strip()) if v.strip() else None)
+    on('path', lambda v: talk.take(path_typed(v)) if v.strip() else None); on('quantity', lambda v: read_as(talk, v))
     on('upload', lambda files: [receive(talk, o['name'], o['content']) for o in files[:1]])
     on('remember', lambda v: setattr(talk, 'remember', v)); f['clear'].on_click(changes(lambda _: talk.clear()))
     def pick(e):
         if e['new']: f['question'].value = e['new']
+    f['question'].value = talk.typed; f['question'].observe(lambda e: setattr(talk, 'typed', e['new']), 'value')
     f['offered'].observe(pick, 'value'); f['ask'].on_click(changes(put))
     f['question'].on_msg(lambda _, content, __: content.get('event') == 'submit' and changes(put)(None))
     ui = _chat_layout(f); ui.state, ui.parts, ui.wait = talk, f, lambda: [t.join() for t in threads]

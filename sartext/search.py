@@ -93,8 +93,8 @@ def _nearest_html(s: Search) -> str:
         said = f'<b>{html.escape(text)}</b> (its own)' if text == own else html.escape(text)
         return f'<li>{score:.2f} {said}</li>'
     rows = ''.join(row(*c) for c in s.captions(s.chosen))
-    return (f'<p>Nearest captions; its own comes in place {s.place(s.chosen)} of {len(s.texts)}.</p>'
-            f'<ul style="padding-left:1.2em">{rows}</ul>')
+    return (f'<div style="line-height:1.4">Nearest captions; its own comes in place {s.place(s.chosen)} of '
+            f'{len(s.texts)}.<ul style="padding-left:1.2em;margin:.3em 0">{rows}</ul></div>')
 
 # %% ../nbs/55_search.ipynb #bab8a600
 def _found_words(s: Search) -> str:
@@ -109,10 +109,12 @@ def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.
     import ipywidgets as w
     query = w.Text(description='look for', placeholder='a sentence, then Enter', continuous_update=False, value=s.query,
                    tooltip='what the picture should show', layout=w.Layout(width='97%'))
-    words, big = announced(w.HTML(layout=w.Layout(width='36em', height='20em', overflow='auto'))), picture_widget()
+    words, big = announced(w.HTML(layout=w.Layout(width='44em', height='260px', overflow='auto'))), picture_widget()
     status, frames = announced(w.HTML()), [thumbnail_frame() for _ in range(6)]
     pictures, buttons = [f.children[0].children[0] for f in frames], [f.children[1] for f in frames]
     def show():
+        i = s.items[s.chosen]; big.tooltip, status.value = i.caption.text, _found_words(s)
+        big.value, words.value = picture_png(i.record.image, s.images, i.record.boxes, 256), _nearest_html(s)
         for n, frame in enumerate(frames):
             frame.layout.visibility = 'visible' if n < len(s.found) else 'hidden'
             if n >= len(s.found): continue
@@ -120,9 +122,6 @@ def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.
             pictures[n].value, pictures[n].tooltip = thumbnail(i.record.image, str(s.images)), i.caption.text
             buttons[n].description = f'{n + 1}: {score:.2f}'
             mark_chosen(frame, k == s.chosen)
-        status.value = _found_words(s)
-        i = s.items[s.chosen]; big.tooltip = i.caption.text
-        big.value, words.value = picture_png(i.record.image, s.images, i.record.boxes, 256), _nearest_html(s)
     def asked(e): s.ask(e['new']); show()
     def choose(n): s.chosen = s.found[n][0]; show()
     query.observe(asked, 'value')

@@ -94,11 +94,11 @@ def rows(path):
     with open(path, newline='') as f: return list(csv.DictReader(f))
 
 def own_pictures(folder):
-    "Pictures as students have them: of a telephone, 16 bit, in three bands, complex; and one that is none"
+    "Pictures as students have them: of a telephone, 16 bit, in three bands, complex, its parts in two bands; and one that is none"
     rng = np.random.default_rng(0); grain = rng.gamma(1, 1, (3, 120, 160)); z = rng.normal(size=(2, 120, 160)).astype('float32')
     Image.fromarray(np.tile(rng.integers(0, 256, (504, 672), dtype='uint8'), (6, 6))).save(folder/'phone.png', compress_level=1)
     (folder/'notes.png').write_text('speckle is not noise')
-    for name, bands in (('chip16', np.uint16(grain[:1]*900)), ('three', np.uint8(grain.clip(0, 5)*50)), ('slc', (z[:1] + 1j*z[1:]).astype('complex64'))):
+    for name, bands in (('chip16', np.uint16(grain[:1]*900)), ('three', np.uint8(grain.clip(0, 5)*50)), ('parts', z), ('slc', (z[:1] + 1j*z[1:]).astype('complex64'))):
         with rasterio.open(folder/f'{name}.tif', 'w', driver='GTiff', dtype=bands.dtype, count=len(bands), height=120, width=160, crs='EPSG:32633',
                            transform=rasterio.transform.from_origin(5e5, 5e6, 10, 10)) as f: f.write(bands)
 
@@ -119,6 +119,8 @@ def test_playground(opened, tmp_path):
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
     facts = field(page, 'facts', 'select'); top = facts.bounding_box()['y']
     assert not unnamed(page)
+    for name in ('route', 'style'):
+        label, button = page.locator(f'label:text-is("{name}")'), field(page, name, 'button'); assert label.bounding_box()['x'] + 30 < button.bounding_box()['x'], 'the label is not beside its buttons'
     # a fact, by click and by key
     facts.select_option(label='count: ship 5'); pw.expect(out.locator('mark')).to_have_text('five vessels')
     pw.expect(out).to_contain_text('the boxes of a category are counted')
@@ -145,14 +147,20 @@ def test_playground(opened, tmp_path):
                       'put its path into the field "own picture" instead, or cut a piece out of it']
     for name in ('chip16', 'three', 'slc'):
         upload(page, tmp_path/f'{name}.tif'); pw.expect(page.get_by_role('img', name=f'{name}: Nothing is labelled')).to_be_visible()
-    upload(page, tmp_path/'phone.png'); pw.expect(out).to_contain_text('4032×3024 pixels', timeout=30_000)
+    metres = field(page, 'metres a pixel'); pw.expect(metres).to_have_value('10'); pw.expect(field(page, 'box', 'select').locator('option:checked')).to_have_text('no box yet')
+    upload(page, tmp_path/'parts.tif'); pw.expect(out).to_contain_text('choose what they are in the field "its values"')
+    field(page, 'its values', 'select').select_option(label='complex: bands of real and imaginary part'); pw.expect(page.get_by_role('img', name='parts: Nothing is labelled')).to_be_visible()
+    upload(page, tmp_path/'phone.png'); pw.expect(out).to_contain_text('4032×3024 pixels', timeout=30_000); pw.expect(metres).to_have_value('0')
     pw.expect(page.get_by_role('status').filter(has_text='Nothing is labelled: add a box')).to_be_visible()
     name = field(page, 'it is a'); name.fill('ship'); name.press('Enter'); page.get_by_role('button', name='add a box').click()
-    pw.expect(words).to_contain_text(re.compile('ship|vessel')); page.screenshot(path=tmp_path/'6-own.png')
+    pw.expect(words).to_contain_text(re.compile('ship|vessel')); metres.fill('2'); metres.press('Enter'); settle(page); page.screenshot(path=tmp_path/'6-own.png')
+    note = page.get_by_role('status').filter(has_text='blocks of 4×4 pixels averaged'); pw.expect(note).to_be_visible()
+    assert note.evaluate('e => e.scrollHeight <= e.clientHeight'), 'what is said of the picture is cut'
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
     assert abs(facts.bounding_box()['y'] - top) < 1, 'the page has moved'
     # the cell is run again
     page.evaluate(RUN_ALL); pw.expect(words).to_contain_text(re.compile('ship|vessel')); pw.expect(field(page, 'box', 'select')).to_contain_text('1 ship')
+    pw.expect(note).to_be_visible(); pw.expect(metres).to_have_value('2')
 
 def test_browser(opened, tmp_path):
     "Pages are turned and captions chosen by click and by key, filters leave what they ask for, the place is kept"
@@ -162,7 +170,7 @@ def test_browser(opened, tmp_path):
     told, file = told_world(tmp_path/'world', 20, lied)
     with open(file, 'a') as f: f.write('{"id": "cut o')
     page = opened('pages', f'from sartext.browser import browser\nbrowser({file!r})')
-    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('1–12, and more of 20 captions', timeout=60_000)
+    out = page.locator('.jp-OutputArea-output'); pw.expect(out).to_contain_text('1–12 and more; 20 captions in all', timeout=60_000)
     page.screenshot(path=tmp_path/'1-page.png'); assert not unnamed(page)
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
     page.get_by_role('button', name='next page').focus(); page.keyboard.press('Enter'); pw.expect(out).to_contain_text('13–20 of 20')
@@ -173,9 +181,10 @@ def test_browser(opened, tmp_path):
     page.get_by_role('button', name='next caption').press('Enter'); pw.expect(status).to_contain_text('16 is chosen')
     page.get_by_role('button', name='caption before').press('Enter'); pw.expect(status).to_contain_text('15 is chosen')
     page.screenshot(path=tmp_path/'2-next.png')
-    field(page, 'verdict', 'select').select_option('wrong'); pw.expect(out).to_contain_text('1–1 of 1'); pw.expect(out).to_contain_text('ninety')
+    field(page, 'verdict', 'select').select_option('wrong'); pw.expect(out).to_contain_text('1 of 1 · 1 is chosen'); pw.expect(out).to_contain_text('ninety')
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
-    page.screenshot(path=tmp_path/'3-wrong.png'); page.evaluate(RUN_ALL); pw.expect(out).to_contain_text('1–1 of 1')
+    page.screenshot(path=tmp_path/'3-wrong.png'); page.evaluate(RUN_ALL); pw.expect(out).to_contain_text('1 of 1 · 1 is chosen')
+    words = field(page, 'words'); words.fill('zebra'); words.press('Enter'); pw.expect(out).to_contain_text('choose “all” in one of them'); pw.expect(page.get_by_role('button', name='1 wrong')).to_be_hidden()
 
 def test_before_after(opened, tmp_path):
     "The slider is pulled across the picture and moved by keys; another filter, other numbers; the place is kept"
@@ -227,6 +236,10 @@ def test_rating_desk(opened, tmp_path):
         press('skip').click(); settle(page); before = page.evaluate('() => window.first.src')
     page.screenshot(path=tmp_path/'2-rated.png'); assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
     page.evaluate(RUN_ALL); pw.expect(status).to_contain_text('2 of 6 · 5 to go')
+    # what was begun is there again, and the buttons stay where they are
+    scale('relevance', 2).click(); note.fill('half'); settle(page); at = press('save').bounding_box()['y']
+    press('skip').click(); pw.expect(note).to_have_value(''); assert abs(press('save').bounding_box()['y'] - at) < 1; press('back').click(); pw.expect(note).to_have_value('half')
+    page.evaluate(RUN_ALL); pw.expect(status).to_contain_text('2 of 6, begun · 5 to go'); pw.expect(note).to_have_value('half'); pw.expect(scale('relevance', 2)).to_have_class(re.compile('mod-active'))
 
 def test_answer_desk(opened, tmp_path):
     "Questions are answered by keys alone or by a click, each answer is in the file at once, and the work goes on where it was left"
@@ -239,6 +252,10 @@ def test_answer_desk(opened, tmp_path):
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
     text = field(page, 'answer'); text.press('Enter')
     pw.expect(status).to_contain_text('Not saved: nothing was typed'); assert not sheet.exists()
+    # back, at the first and after a skip: what was typed and not kept is there again
+    press = lambda name: page.get_by_role('button', name=name, exact=True).click()
+    press('back'); pw.expect(status).to_contain_text('This is the first.'); text.fill('perhaps'); press('skip'); pw.expect(status).to_contain_text('2 of 8 · 8 to go'); pw.expect(text).to_have_value('')
+    press('back'); pw.expect(status).to_contain_text('1 of 8, begun · 8 to go'); pw.expect(text).to_have_value('perhaps'); assert not sheet.exists()
     text.fill('I see, say, "three"'); text.press('Enter'); pw.expect(status).to_contain_text('Saved. 2 of 8 · 7 to go'); pw.expect(text).to_be_focused()
     assert [r['predicted'] for r in rows(sheet)] == ['I see, say, "three"']; pw.expect(text).to_have_value('')
     page.keyboard.type('two'); page.keyboard.press('Enter'); pw.expect(status).to_contain_text('Saved. 3 of 8 · 6 to go')     # without the mouse
@@ -258,6 +275,7 @@ def test_chat(opened, tmp_path):
                   'def slow(picture, turns, question): time.sleep(3); return f"{len(turns)} before, <b>{picture.shape}</b>"\nchat(slow)')
     log, status = page.get_by_role('log', name='conversation'), page.locator('.jp-OutputArea-output').get_by_role('status'); question = field(page, 'question')
     pw.expect(log).to_contain_text('Nothing was said yet', timeout=60_000); page.screenshot(path=tmp_path/'1-first.png'); assert not unnamed(page); settle(page)
+    assert page.evaluate('() => document.querySelector(".jp-OutputArea-output img.widget-image").clientHeight') == 512
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')"); before = page.evaluate('() => window.first.src')
     question.fill('Is it cold?'); question.press('Enter'); pw.expect(log).to_contain_text('You: Is it cold? Model: thinking', timeout=3000, use_inner_text=True)
     pw.expect(question).to_have_value(''); page.screenshot(path=tmp_path/'2-thinking.png')
@@ -273,7 +291,7 @@ def test_chat(opened, tmp_path):
     for n in range(2): question.fill(f'Number {n}?'); question.press('Enter'); pw.expect(log.locator('p', has_text='0 before')).to_have_count(n + 2)
     pw.expect(log.get_by_text('Number 1?')).to_be_in_viewport(); page.screenshot(path=tmp_path/'3-told.png')      # the newest is in sight
     assert page.evaluate('() => document.contains(window.first)'), 'the picture was replaced instead of changed'
-    page.evaluate(RUN_ALL); pw.expect(log).to_contain_text(known); pw.expect(log).to_contain_text('Number 1?')
+    question.fill('half a'); settle(page); page.evaluate(RUN_ALL); pw.expect(log).to_contain_text(known); pw.expect(log).to_contain_text('Number 1?'); pw.expect(question).to_have_value('half a')
     page.get_by_role('button', name='new conversation').press('Enter'); pw.expect(log).to_contain_text('Nothing was said yet')
     upload(page, tmp_path/'notes.png'); pw.expect(status).to_contain_text('convert it to GeoTIFF, PNG or JPEG')
     upload(page, tmp_path/'slc.tif'); pw.expect(status).to_contain_text('the phase is dropped'); page.screenshot(path=tmp_path/'4-own.png')
