@@ -462,7 +462,9 @@ def _shown(p: Boxes, f: dict) -> None:
     if f['box'].options != boxes: f['box'].options = boxes
     f['box'].value = -1 if p.chosen is None else p.chosen; b = r.boxes[p.chosen] if r.boxes else Box('', 0, 0, 1, 1)
     for k, side, low, size in (('x', r.width, b.x, b.w), ('y', r.height, b.y, b.h)):
-        f[k].max = side; f[k].value = (max(round(low), 0), min(round(low + size), side)); f[k].disabled = not r.boxes
+        with f[k].hold_sync():
+            f[k].max = side; f[k].value = (max(round(low), 0), min(round(low + size), side))
+            f[k].disabled = not r.boxes
     f['name'].value, f['remove'].disabled = b.category or f['name'].value, not r.boxes
     f['optical'].value = r.optical_caption; f['optical'].layout.display = None if p.route == 'pairing' else 'none'
 
@@ -520,7 +522,9 @@ def playground(p: Boxes | None = None):     # a widget; its `.state` is the `Box
         return act
     def upload(files):
         for file in files[:1]: receive(p, file['name'], file['content'])
-    def edge(e, k): p.move(**{f'{k}{i}': v for i, (v, was) in enumerate(zip(e['new'], e['old'])) if v != was})
+    def edge(e, k):                                         # a page may answer a smaller picture with smaller values
+        moved = {f'{k}{i}': v for i, (v, was) in enumerate(zip(e['new'], e['old'])) if v != was}
+        if p.record.boxes: p.move(**moved)
     def metres(value):
         if not p.view.layout: p.respace(value or None)
     for name in ('number', 'layout', 'spacing', 'looks', 'incidence'): on(name, lambda v, k=name: p.draw(**{k: v}))

@@ -20,6 +20,10 @@ RUN_ALL = """async () => {
     await app.commands.execute('notebook:run-all-cells');
     return panel.content.widgets.filter(c => c.model.type == 'code' && c.model.executionCount == null).length; }"""
 
+# what fails in the kernel when a control is changed is nowhere in the page: to the console with it
+COMPLAIN = """() => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    kernel.iopubMessage.connect((_, m) => { if (m.header.msg_type == 'error') console.error('kernel: ' + m.content.evalue); }); }"""
+
 @pytest.fixture(scope='module')
 def lab(tmp_path_factory):
     "A JupyterLab that shares nothing with the user's own; its address and the folder it shows"
@@ -59,6 +63,7 @@ def opened(browser, lab):
         page.wait_for_function('() => window.jupyterapp?.shell?.currentWidget?.sessionContext', timeout=90_000)
         page.evaluate("() => { const a = window.jupyterapp; a.commands.execute('application:toggle-left-area'); }")
         assert page.evaluate(RUN_ALL) == 0, 'a cell did not run'
+        page.evaluate(COMPLAIN)
         return page
     yield start
     complaints = [s for _, said in pages for s in said]
@@ -228,7 +233,7 @@ def test_rating_desk(opened, tmp_path):
     assert 'wrong count' in row['errors'] and row['note'] == 'say, "three", not two'
     pw.expect(note).to_have_value(''); pw.expect(scale('relevance', 4)).not_to_have_class(re.compile('mod-active'))
     press('back').click(); pw.expect(note).to_have_value('say, "three", not two'); pw.expect(scale('fluency', 2)).to_have_class(re.compile('mod-active'))
-    scale('fluency', 3).click(); press('save').click(); pw.expect(status).to_contain_text('5 to go'); assert [r['fluency'] for r in rows(sheet)] == ['3']
+    scale('fluency', 3).click(); press('save').click(); pw.expect(status).to_contain_text('Saved. 2 of 6'); assert [r['fluency'] for r in rows(sheet)] == ['3']
     before = page.evaluate('() => window.first.src'); shown = press('annotation')
     while True:                             # of some pictures nothing is annotated
         shown.click(); settle(page)
