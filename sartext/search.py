@@ -109,7 +109,7 @@ def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.
     import ipywidgets as w
     query = w.Text(description='look for', placeholder='a sentence, then Enter', continuous_update=False, value=s.query,
                    tooltip='what the picture should show', layout=w.Layout(width='97%'))
-    words, big = announced(w.HTML(layout=w.Layout(width='44em', height='260px', overflow='auto'))), picture_widget()
+    words, big = announced(w.HTML(layout=w.Layout(width='44em', height='330px', overflow='auto'))), picture_widget()
     status, frames = announced(w.HTML()), [thumbnail_frame() for _ in range(6)]
     pictures, buttons = [f.children[0].children[0] for f in frames], [f.children[1] for f in frames]
     def show():
