@@ -55,7 +55,7 @@ def bad_cell(cell, where, previous):
 @pytest.mark.parametrize('path', notebooks(), ids=name_of)
 def test_style(path):
     nb, bad, previous = read(path), [], None
-    if not re.match(r'# .+\n\n?> .+', nb.cells[0].source): bad.append('the first cell is not "# Title" and "> one line"')
+    if not re.match(r'# .+\n\n?> .+(\n\n|\n*$)', nb.cells[0].source): bad.append('the first cell is not "# Title" and "> one line"')
     if 'widgets' in nb.metadata: bad.append('widget state is saved in the metadata')
     if path.stat().st_size > MAX_MB*2**20: bad.append(f'larger than {MAX_MB} MB')
     for i, cell in enumerate(nb.cells):
