@@ -405,7 +405,7 @@ def test_the_average_is_that_of_its_steps(pairs, monkeypatch):
 def test_patience_keeps_the_best_look(pairs, monkeypatch):
     "The stage stops `patience` looks after its best one, whose weights stay"
     losses, taken = iter([3., 2., 2.5, 2.5, 1.]), []
-    def look(parts_of, stage, val, seed, acc, module): taken.append([p.detach().clone() for p in module.parameters() if p.requires_grad]); return next(losses)
+    def look(work, val): taken.append([p.detach().clone() for p in work.module.parameters() if p.requires_grad]); return next(losses)
     monkeypatch.setattr(train, 'look', look)
     s, history = train.train(begin(), [replace(train.arm_stages('direct', 0, 9, **SMALL)[0], patience=2)], {'sar': pairs['sar']}, val={'sar': pairs['sar']})
     assert [h['val_loss'] for h in history] == [3., 2., 2.5, 2.5]
