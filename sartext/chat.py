@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .evaluate.answering import score_answer
-from .explore import announced, drawn_png, framed, kept, lines_html, own_keys, picture_widget, stamp
+from .explore import announced, drawn_png, framed, kept, lines_html, on_enter, own_keys, picture_widget, stamp
 from .narrate.questions import ask
 from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, path_typed, read_as, receive
 from .records import BadInput, Problem
@@ -201,7 +201,7 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
         if e['new']: f['question'].value = e['new']
     f['question'].value = talk.typed; f['question'].observe(lambda e: setattr(talk, 'typed', e['new']), 'value')
     f['offered'].observe(pick, 'value'); f['ask'].on_click(changes(put))
-    f['question'].on_msg(lambda _, content, __: content.get('event') == 'submit' and changes(put)(None))
+    on_enter(f['question'], changes(put))
     ui = _chat_layout(f); ui.state, ui.parts, ui.wait = talk, f, lambda: [t.join() for t in threads]
     show()
     return ui

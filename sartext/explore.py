@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['drawn_png', 'picture_png', 'claim', 'caption_html', 'stamp', 'kept', 'Walk', 'Desk', 'picture_widget', 'beside',
-           'framed', 'lines_html', 'announced', 'own_keys', 'rating_desk', 'desk_figure', 'AnswerDesk', 'answer_desk']
+           'framed', 'lines_html', 'announced', 'on_enter', 'own_keys', 'rating_desk', 'desk_figure', 'AnswerDesk',
+           'answer_desk']
 
 # %% ../nbs/50_explore.ipynb #e372e4e8
-import html, io, re
+import asyncio, html, io, re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,6 +192,17 @@ def announced(widget, role: str = 'status', label: str = ''):
     "`widget`, whose changes a screen reader reads aloud where it lies beside `own_keys`; the label is one word"
     widget.add_class(f'role-{role}-{label}'); return widget
 
+def on_enter(
+    text,           # a `Text`; its value comes when Enter is pressed or the field is left, not with each letter
+    act: Callable,  # called with the value
+):
+    "Enter in a text field: `act` runs a moment later, for the page tells of the key before it sends the value"
+    def entered(_, content, buffers):
+        if content.get('event') != 'submit': return
+        try: asyncio.get_running_loop().call_later(.1, lambda: act(text.value))
+        except RuntimeError: act(text.value)            # no kernel, no page: the value is there
+    text.continuous_update = False; text.on_msg(entered)
+
 _FREE = "e=>e.target.matches('input,textarea')||e.target.setAttribute('data-lm-suppress-shortcuts','true')"
 _ROLES = ("()=>{for(const e of o.querySelectorAll('[class*=role-status-],[class*=role-log-]')){"
           "const[,a,b]=e.className.match(/role-(\\w+)-(\\w*)/);"
@@ -217,7 +229,8 @@ def _controls():
     scales = {k: beside(w.ToggleButtons(options=marks, value=None, description=k, style=style, tooltips=[q]*5))
               for k, q in SCALES.items()}
     errors = {k: w.ToggleButton(description=k, tooltip=q, layout=own()) for k, q in ERRORS.items()}
-    note = w.Text(description='note', placeholder='optional', layout=w.Layout(width='97%'))
+    note = w.Text(description='note', placeholder='optional', continuous_update=False,
+                  layout=w.Layout(width='97%'))
     boxes = w.ToggleButton(description='annotation', tooltip='draw what is annotated', layout=own())
     move = {k: w.Button(description=k, button_style='primary' if k == 'save' else '', layout=own())
             for k in ('back', 'skip', 'save')}
@@ -357,9 +370,7 @@ def answer_desk(
         else: show('Saved.')
     def begin(e):
         if not busy[0]: desk.begin(e['new'] if e['new'] != (desk.given or '') else None)
-    def entered(_, content, buffers):                   # Enter; `on_submit` does the same, but is to go
-        if content.get('event') == 'submit': keep(text.value)
-    text.observe(begin, 'value'); text.on_msg(entered); move['save'].on_click(lambda _: keep(text.value))
+    text.observe(begin, 'value'); on_enter(text, keep); move['save'].on_click(lambda _: keep(text.value))
     for k, by in (('back', -1), ('skip', 1)): move[k].on_click(lambda _, by=by: show(desk.go(by)))
     right = w.VBox([own_keys(), asked, quick, text, w.HBox([*move.values()]), status])
     right.layout = w.Layout(width='36em', margin='0 0 0 1em')

@@ -76,7 +76,9 @@ def gathered(parts: Iterable, limit: float = math.inf, folder: str | Path | None
     kept, file, n = [], None, 0
     for n, part in enumerate(parts, 1):
         kept.append(part)
-        if file is None and n*part.numel() > limit: file = tempfile.TemporaryFile(dir=folder)
+        if file is None and n*part.numel() > limit:
+            if folder: Path(folder).mkdir(parents=True, exist_ok=True)
+            file = tempfile.TemporaryFile(dir=folder)
         if file: file.writelines(p.permute(0, 2, 3, 1).numpy().tobytes() for p in kept); kept = []
     if file is None: return torch.cat(kept)
     file.flush(); size = part.shape[-1]
@@ -738,7 +740,7 @@ def train_dir(
     from sartext.models.gpt import is_gpt, start as start_from, usual
     if tensorboard: event_writer()
     if not is_main(): os.environ['TQDM_DISABLE'] = '1'      # of several processes one shows its bars
-    begin = start_from(start, seed=seed, size=image_size); Path(out).mkdir(parents=True, exist_ok=True)
+    begin = start_from(start, seed=seed, size=image_size)
     wanted = [m for m in ('optical', 'sar') if m in stages or 'mixed' in stages]
     of = questions_of if is_gpt(begin.model) else captions_of
     how = dict(limit=1e9*memory, of=of, folder=out)
