@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'COLOURS', 'image_kind', 'open_image', 'image_size', 'check_image', 'Raster', 'read_image', 'to_display',
-           'display_image', 'mask_pixels', 'read_mask', 'plot', 'palette_figures']
+           'display_image', 'mask_pixels', 'read_mask', 'class_colours', 'plot', 'palette_figures']
 
 # %% ../../nbs/01_read.ipynb #659a767c
-import base64, io, textwrap, warnings
-from collections.abc import Mapping, Sequence
+import base64, io, re, textwrap, warnings
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 import numpy as np
 from ..records import BadInput, Box, NORMALISATIONS, Problem, QUANTITIES
@@ -387,6 +388,19 @@ def read_mask(path: str | Path, window: tuple[int, int, int, int] | None = None)
 COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#F0E442', '#D55E00', '#CC79A7', '#0072B2',     # Okabe and Ito, then Tol
            '#999999', '#882255', '#44AA99', '#DDCC77', '#332288', '#AA4499', '#117733', '#88CCEE', '#661100')
 
+_LIKE_MAPS = {r'(deep |open |flooded )?water|sea.*|river|lake': '#0072B2', r'trees?|forest|wood\w*': '#117733',
+              r'grass\w*|rangeland': '#F0E442', r'crops?|cropland|farmland|agricult\w*': '#CC79A7',
+              r'built.*|urban.*|buildings?': '#D55E00', r'bare.*|soil|sand': '#999999'}    # as ESA WorldCover has them
+
+def class_colours(names: Iterable[str]) -> dict[str, str]:
+    "A colour for each class of a mask: the one of maps where there is one (water blue, trees green), else the next free"
+    names, used = [*dict.fromkeys(names)], {}
+    for name in names:
+        like = next((c for words, c in _LIKE_MAPS.items() if re.fullmatch(words, name, re.I)), None)
+        if like not in (None, *used.values()): used[name] = like
+    free = cycle([c for c in COLOURS if c not in used.values()] or COLOURS)
+    return {n: used.get(n) or next(free) for n in names}
+
 def _draw_boxes(ax, boxes, colour_of):
     from matplotlib.patches import Polygon, Rectangle
     names = len(boxes) <= 6
@@ -403,12 +417,11 @@ def _draw_mask(ax, mask, classes):
     "Overlay the index mask in colours; returns label → colour of the classes that occur"
     from matplotlib.colors import to_rgba
     classes = {int(k): v for k, v in (classes or {int(v): f'class {v}' for v in np.unique(mask) if v}).items()}
-    over, used = np.zeros((*np.shape(mask), 4)), {}
-    for i, (value, name) in enumerate(sorted(classes.items())):
-        here = np.asarray(mask) == value
-        if here.any(): used[name] = COLOURS[i % len(COLOURS)]; over[here] = to_rgba(used[name], .4)
+    over, found = np.zeros((*np.shape(mask), 4)), {v: n for v, n in sorted(classes.items()) if np.any(mask == v)}
+    colours = class_colours(found.values())
+    for value, name in found.items(): over[np.asarray(mask) == value] = to_rgba(colours[name], .4)
     ax.imshow(over, interpolation='nearest')
-    return used
+    return colours
 
 # %% ../../nbs/01_read.ipynb #77bd0802
 def plot(
