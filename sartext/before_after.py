@@ -86,9 +86,9 @@ def before_after(w: Wipe | None = None):   # a widget; its `.state` is the `Wipe
         at=field(i.FloatSlider, 'wipe, %', 'left of it filtered, right of it as it was', value=w.at, step=1,
                  readout_format='.0f'),
         method=field(i.Dropdown, 'filter', 'the speckle filter', options=[*FILTERS], value=w.method),
-        window=field(i.SelectionSlider, 'window', 'side of its window, pixels', options=[3, 5, 7, 9, 11, 15],
-                     value=w.window),
-        looks=field(i.SelectionSlider, 'looks', 'of the picture before', options=[1., 2., 4., 8., 16.],
+        window=field(i.SelectionSlider, 'window', 'side of its window, pixels',
+                     options=sorted({3, 5, 7, 9, 11, 15, w.window}), value=w.window),
+        looks=field(i.SelectionSlider, 'looks', 'of the picture before', options=sorted({1., 2., 4., 8., 16., w.looks}),
                     value=w.looks),
         number=field(i.BoundedIntText, 'scene', 'number of the simulated scene', min=0, max=99999, value=w.number))
     picture, words = picture_widget(), announced(i.HTML(layout=i.Layout(height='3.5em')))

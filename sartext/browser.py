@@ -7,11 +7,12 @@ __all__ = ['VERDICTS', 'records_at', 'captions_in', 'verdict', 'checked_html', '
            'thumbnail_frame', 'mark_chosen', 'browser']
 
 # %% ../nbs/53_browser.ipynb #98fba968
-import html
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio, html, math, time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from .explore import (announced, caption_html, claim, framed, kept, lines_html, 
                              picture_widget, stamp)
 from .narrate.auditing import Item, item_key
 from .narrate.checking import Checked, check
-from .records import BadInput, Problem, Problems, Record, images_of, read_records
+from .records import BadInput, Problem, Problems, Record, images_of, progress, read_records
 
 # %% ../nbs/53_browser.ipynb #f5ab8439
 def records_at(path: str | Path) -> Path:
@@ -33,7 +34,7 @@ def captions_in(path: str | Path, problems: Problems | None = None) -> tuple[lis
     if not file.exists():
         raise BadInput(Problem(str(path), '', 'there are no records here', 'give a records file or a built set'))
     items = [Item(item_key(r, c), replace(r, captions=(c,)), (c.route,))
-             for r in read_records(file, problems) for c in r.captions]
+             for r in progress(read_records(file, problems), 'records') for c in r.captions]
     if not items and problems: raise BadInput(problems[0])
     if not items: raise BadInput(Problem(str(file), '', 'holds no caption', 'run `sartext narrate` first'))
     return items, images_of(file)
@@ -54,12 +55,23 @@ def checked_html(c: Checked) -> str:
     return (f'<div style="line-height:1.4"><b>{verdict(c)}</b>'
             f'<ul style="padding-left:1.2em;margin:.3em 0">{rows}</ul></div>')
 
+# %% ../nbs/53_browser.ipynb #b3aa1480
+_ASKED = 'source', 'class', 'route'
+
+def _values(item: Item, by: str) -> set[str]:
+    r = item.record
+    if by == 'class': return {b.category for b in r.boxes} | {*r.mask_classes.values()}
+    return {r.source if by == 'source' else item.caption.route}
+
 # %% ../nbs/53_browser.ipynb #6ac54801
 class Browser:
     "Pages of captions that pass the filters; which is chosen"
     def __init__(self, items: list[Item], images: Path, size: int = 12, problems: Sequence[Problem] = ()):
         self.problems = problems        # lines that were left out
         self.items, self.images, self.size, self.filters, self._checks = items, images, size, {}, {}
+        self.patience, self._choices = math.inf, defaultdict(set)
+        for i in items:
+            for by in _ASKED: self._choices[by] |= _values(i, by)
         self.filter()
     def checked(self, item: Item) -> Checked:
         "The checker's view of an item, worked out once"
@@ -67,26 +79,29 @@ class Browser:
         return self._checks[item.key]
     def choices(self, by: str) -> list[str]:
         "What can be asked for: by 'source', 'class' or 'route'"
-        return sorted({v for i in self.items for v in _values(i, by)})
+        return sorted(self._choices[by])
     def filter(self, **filters: str) -> None:
         "Only items with this source, class, route, verdict, and these words; '' asks for nothing"
         self.filters = {k: v for k, v in (self.filters | filters).items() if v}
-        self._left, self.found, self.page, self.at = self._pass(), [], 0, 0
-        self._fill()
-    def _pass(self) -> Iterator[Item]:
-        for i in self.items:
-            f = self.filters
-            if not all(f[k] in _values(i, k) for k in ('source', 'class', 'route') if k in f): continue
-            if not all(w in i.caption.text.lower() for w in f.get('words', '').lower().split()): continue
-            if 'verdict' in f and verdict(self.checked(i)) != f['verdict']: continue
-            yield i
-    def _fill(self) -> None: # one more than are shown tells whether there is another page
-        self.found += islice(self._left, max((self.page + 1)*self.size + 1 - len(self.found), 0))
-
-def _values(item: Item, by: str) -> Iterable[str]:
-    r = item.record
-    if by == 'class': return {b.category for b in r.boxes} | {*r.mask_classes.values()}
-    return (r.source if by == 'source' else item.caption.route,)
+        self.found, self.tried, self.page, self.at = [], 0, 0, 0
+        self.search()
+    def passes(self, i: Item) -> bool:
+        "Whether an item has what the filters ask for"
+        f = self.filters
+        if not all(f[k] in _values(i, k) for k in _ASKED if k in f): return False
+        if not all(w in i.caption.text.lower() for w in f.get('words', '').lower().split()): return False
+        return 'verdict' not in f or verdict(self.checked(i)) == f['verdict']
+    @property
+    def unfinished(self) -> bool:       # one more than are shown tells whether there is another page
+        "Whether the page is not full and there are items not looked at"
+        return self.tried < len(self.items) and len(self.found) <= (self.page + 1)*self.size
+    def search(self) -> None:
+        "Look on until the page is full, at most `patience` seconds"
+        until = time.monotonic() + self.patience
+        while self.unfinished:
+            i = self.items[self.tried]; self.tried += 1
+            if self.passes(i): self.found.append(i)
+            if time.monotonic() > until: break
 
 # %% ../nbs/53_browser.ipynb #3c5c6813
 class Pages(Browser):
@@ -98,7 +113,7 @@ class Pages(Browser):
     def turn(self, step: int) -> None:
         "Turn `step` pages, not beyond the ends"
         page = max(self.page + step, 0)
-        while self.page < page and len(self.found) > (self.page + 1)*self.size: self.page += 1; self._fill()
+        while self.page < page and len(self.found) > (self.page + 1)*self.size: self.page += 1; self.search()
         self.page, self.at = min(self.page, page), 0
     def go(self, step: int) -> None:
         "Choose the item `step` further on, on the page before or after where this one ends"
@@ -111,11 +126,13 @@ class Pages(Browser):
         left = f'Left out: {len(self.problems)} of the file, the first: {self.problems[0]}' if self.problems else ''
         return ' · '.join(filter(None, (self._place(), left)))
     def _place(self) -> str:
-        if not self.found: return 'No caption passes these filters; choose “all” in one of them, or fewer words.'
+        looks = f'looking on: {self.tried} of {len(self.items)} captions' if self.unfinished else ''
+        none = 'No caption passes these filters; choose “all” in one of them, or fewer words.'
+        if not self.found: return looks or none
         first, more = self.page*self.size + 1, len(self.found) > (self.page + 1)*self.size
         last = first + len(self.shown) - 1
         shown = f'{first}–{last}' if last > first else f'{first}'
-        shown += f' and more; {len(self.items)} captions in all' if more else f' of {last}'
+        shown += f' and more; {len(self.items)} captions in all' if more else f' · {looks}' if looks else f' of {last}'
         return f'{shown} · {first + self.at} is chosen'
 
 @lru_cache(512)
@@ -193,6 +210,11 @@ def _fill_page(p: Pages, frames: list, parts: dict) -> None:
         mark_chosen(frame, n == p.at)
 
 # %% ../nbs/53_browser.ipynb #f5cdd31e
+def _look_on(p: Pages, show: Callable, waits: list) -> None:
+    "Go on with a search that paused, after whatever the page asks for meanwhile"
+    def more(): waits.clear(); p.search(); show(); _look_on(p, show, waits)
+    if p.unfinished and not waits: waits.append(asyncio.get_running_loop().call_later(.02, more))
+
 def browser(
     path: str | Path,           # records, or the folder of a built set
     size: int = 12,             # captions a page
@@ -201,12 +223,15 @@ def browser(
     import ipywidgets as w
     def opened(): return Pages(*captions_in(path, left_out := Problems('skip')), size, left_out)
     p = kept(f'browser {Path(path).resolve()} {size}', opened, stamp(records_at(path)))
+    with suppress(RuntimeError): asyncio.get_running_loop(); p.patience = .2        # or nobody could go on
     filters, frames, wrap = _filters(p), _frames(p), w.Layout(flex_flow='row wrap', align_items='flex-start')
     parts = dict(big=picture_widget(), status=announced(w.HTML()),
                  caption=announced(w.HTML(layout=w.Layout(height='24em', overflow='auto'))))
     def act(f):
-        def done(event): f(event); _fill_page(p, frames, parts)
+        def done(event): f(event); _fill_page(p, frames, parts); _look_on(p, show, waits)
         return done
+    def show(): _fill_page(p, frames, parts)
+    waits = []
     for k, field in filters.items(): field.observe(act(lambda e, k=k: p.filter(**{k: e['new']})), 'value')
     for n, frame in enumerate(frames): frame.children[1].on_click(act(lambda _, n=n: setattr(p, 'at', n)))
     moves = {'page before': lambda _: p.turn(-1), 'caption before': lambda _: p.go(-1),
@@ -218,5 +243,5 @@ def browser(
     right = w.VBox([framed(parts['big'], 390), parts['caption']], layout=w.Layout(width='32em'))
     ui = w.VBox([own_keys(), w.Box([*filters.values()], layout=wrap), w.Box([left, right], layout=wrap)])
     ui.state, ui.parts = p, filters | parts | buttons | {'frames': frames}
-    _fill_page(p, frames, parts)
+    show(); _look_on(p, show, waits)
     return ui

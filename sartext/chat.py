@@ -16,7 +16,7 @@ import numpy as np
 from .evaluate.answering import score_answer
 from .explore import announced, drawn_png, framed, kept, lines_html, on_enter, own_keys, picture_widget, stamp
 from .narrate.questions import ask
-from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, path_typed, read_as, receive
+from .playground import UPLOAD_GUARD, Playground, _looking, _scene_shown, own_fields, read_as
 from .records import BadInput, Problem
 
 # %% ../nbs/56_chat.ipynb #5608cbec
@@ -55,6 +55,7 @@ class Talk(Playground):
     "A picture, and the conversation about it"
     def __init__(self, answer: Answerer, number: int = 2, size: int = 256):
         self.answer, self.remember, self.talks, self.thinking, self.typed = answer, True, {}, None, ''
+        self.thread = self.changed = None       # what thinks; what shows its answer: the newest page
         super().__init__(number, size)
     def tell(self) -> None:
         "Find the conversation about this picture, and the questions the narrator has for it"
@@ -135,7 +136,7 @@ def _chat_layout(f: dict):
     "The picture and its fields, beside it the conversation; one below the other where there is no room"
     import ipywidgets as w
     looking = [f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence', 'path')]
-    looking += [w.HBox([f['upload']]), f['quantity'], f['status']]
+    looking += [w.HBox([f['upload'], f['drawn']]), f['quantity'], f['status']]
     left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking])
     # the newest stays in sight: what lies in a row that is turned round is scrolled from its end
     log = w.Box([f['log']], layout=w.Layout(height='27em', overflow='auto', flex_flow='column-reverse',
@@ -174,7 +175,7 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
     "A conversation with a model about a picture, in JupyterLab"
     import ipywidgets as w
     from threading import RLock, Thread
-    f, rows, busy, one, threads = _asking() | _looking(), [], [False], RLock(), []
+    f, rows, busy, one = _asking() | _looking(), [], [False], RLock()
     f |= dict(picture=picture_widget(), status=announced(w.HTML(layout=w.Layout(height='7em', overflow='auto'))))
     f['log'] = announced(w.VBox(layout=w.Layout(flex='0 0 auto')), 'log', 'conversation')
     def show():
@@ -191,19 +192,18 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
     def on(name, act): f[name].observe(changes(lambda e: act(e['new'])), 'value')
     def put(_=None):
         think = talk.put(f['question'].value); f['question'].value = ''; f['offered'].value = ''; f['question'].focus()
-        def run(): think(); show()
-        threads[:] = [Thread(target=run, daemon=True)]; threads[0].start()
+        def run(): think(); talk.changed()
+        talk.thread = Thread(target=run, daemon=True); talk.thread.start()
     for name in ('number', 'layout', 'spacing', 'looks', 'incidence'): on(name, lambda v, k=name: talk.draw(**{k: v}))
-    on('path', lambda v: talk.take(path_typed(v)) if v.strip() else None); on('quantity', lambda v: read_as(talk, v))
-    on('upload', lambda files: [receive(talk, o['name'], o['content']) for o in files[:1]])
+    own_fields(talk, f, changes); on('quantity', lambda v: read_as(talk, v))
     on('remember', lambda v: setattr(talk, 'remember', v)); f['clear'].on_click(changes(lambda _: talk.clear()))
     def pick(e):
         if e['new']: f['question'].value = e['new']
     f['question'].value = talk.typed; f['question'].observe(lambda e: setattr(talk, 'typed', e['new']), 'value')
     f['offered'].observe(pick, 'value'); f['ask'].on_click(changes(put))
     on_enter(f['question'], changes(put))
-    ui = _chat_layout(f); ui.state, ui.parts, ui.wait = talk, f, lambda: [t.join() for t in threads]
-    show()
+    ui = _chat_layout(f); ui.state, ui.parts, ui.wait = talk, f, lambda: talk.thread and talk.thread.join()
+    talk.changed = show; show()
     return ui
 
 # %% ../nbs/56_chat.ipynb #de1f3ce1

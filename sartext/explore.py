@@ -10,6 +10,7 @@ __all__ = ['drawn_png', 'picture_png', 'claim', 'caption_html', 'stamp', 'kept',
 # %% ../nbs/50_explore.ipynb #e372e4e8
 import asyncio, html, io, re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -196,17 +197,24 @@ def on_enter(
     text,           # a `Text`; its value comes when Enter is pressed or the field is left, not with each letter
     act: Callable,  # called with the value
 ):
-    "Enter in a text field: `act` runs a moment later, for the page tells of the key before it sends the value"
+    "Enter in a text field: the page tells of the key first, then sends the value if that is a new one"
+    waits = [False]
+    def once(_=None):
+        if waits[0]: waits[0] = False; act(text.value)
     def entered(_, content, buffers):
         if content.get('event') != 'submit': return
-        try: asyncio.get_running_loop().call_later(.1, lambda: act(text.value))
-        except RuntimeError: act(text.value)            # no kernel, no page: the value is there
-    text.continuous_update = False; text.on_msg(entered)
+        waits[0] = True
+        with suppress(RuntimeError): asyncio.get_running_loop().call_later(.3, once)     # no new value comes
+    text.continuous_update = False; text.on_msg(entered); text.observe(once, 'value')
 
 _FREE = "e=>e.target.matches('input,textarea')||e.target.setAttribute('data-lm-suppress-shortcuts','true')"
 _ROLES = ("()=>{for(const e of o.querySelectorAll('[class*=role-status-],[class*=role-log-]')){"
           "const[,a,b]=e.className.match(/role-(\\w+)-(\\w*)/);"
           "e.setAttribute('role',a);e.setAttribute('aria-live','polite');b&&e.setAttribute('aria-label',b)}"
+          "for(const e of o.querySelectorAll('.noUi-handle')){const l=e.closest('.widget-inline-hbox')?.firstChild,"
+          "two=e.closest('.noUi-base').querySelectorAll('.noUi-handle').length>1;"
+          "const which=two?e.matches('.noUi-handle-lower')?', first':', second':'';"
+          "e.setAttribute('aria-label',(l?.textContent||'')+which)}"
           "for(const e of o.querySelectorAll('.choice'))e.setAttribute('aria-pressed',e.matches('.mod-primary'))}")
 
 def own_keys(
@@ -370,7 +378,8 @@ def answer_desk(
         else: show('Saved.')
     def begin(e):
         if not busy[0]: desk.begin(e['new'] if e['new'] != (desk.given or '') else None)
-    text.observe(begin, 'value'); on_enter(text, keep); move['save'].on_click(lambda _: keep(text.value))
+    text.observe(begin, 'value'); on_enter(text, lambda said: busy[0] or keep(said))
+    move['save'].on_click(lambda _: keep(text.value))
     for k, by in (('back', -1), ('skip', 1)): move[k].on_click(lambda _, by=by: show(desk.go(by)))
     right = w.VBox([own_keys(), asked, quick, text, w.HBox([*move.values()]), status])
     right.layout = w.Layout(width='36em', margin='0 0 0 1em')

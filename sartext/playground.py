@@ -5,17 +5,20 @@
 # %% auto #0
 __all__ = ['WAYS', 'RULES', 'UPLOAD', 'TOO_LARGE', 'UPLOAD_GUARD', 'VALUES', 'drawn_scene', 'spacings', 'View', 'scene_view',
            'own_view', 'Told', 'boxes_of', 'area_of', 'rule_words', 'plan_words', 'lit_phrases', 'marked', 'explained',
-           'Playground', 'read_as', 'path_typed', 'receive', 'Boxes', 'playground_figure', 'warm', 'playground']
+           'Playground', 'read_as', 'path_typed', 'receive', 'Boxes', 'playground_figure', 'own_fields', 'warm',
+           'playground']
 
 # %% ../nbs/52_playground.ipynb #e6f73490
 import contextlib, html, io, re, tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from .exercises import own_image
-from .explore import announced, beside, claim, drawn_png, framed, kept, lines_html, own_keys, picture_widget
+from .explore import (announced, beside, claim, drawn_png, framed, kept, lines_html, on_enter, own_keys,
+                             picture_widget)
 from .imagery.align import spacing_of
 from .imagery.read import Raster, to_display
 from .narrate.annotation import PLANS, Phrase, compose, phrases, plans_of, turns
@@ -284,7 +287,8 @@ def read_as(p: Playground, quantity: str) -> None:
 
 def path_typed(text: str) -> Path:
     "A path as people type and paste it: in quotes, from their home"
-    return Path(text.strip().strip('"\'')).expanduser()
+    try: return Path(text.strip().strip('"\'')).expanduser()
+    except RuntimeError as e: raise ValueError(f'{text}: {e}') from e       # ~nobody
 
 def receive(p: Playground, name: str, content: bytes, spacing: float | None = None, quantity: str = '') -> None:
     "Look at a picture that was uploaded; as `Playground.take`"
@@ -400,10 +404,23 @@ def _looking() -> dict:
                     placeholder='path of a PNG, JPEG or TIFF, then Enter'),
         upload=w.FileUpload(description='or upload one', accept=files, tooltip='a picture of your own, up to 10 MB',
                             layout=w.Layout(width='auto')),
+        drawn=w.Button(description='back to the scene', tooltip='the simulated scene instead of your own picture',
+                       layout=w.Layout(width='auto')),
         metres=_field('BoundedFloatText', 'metres a pixel', 'pixel spacing of your own picture; 0: not known', '15em',
                       '8em', min=0, max=100_000, step=.1),
         quantity=_field('Dropdown', 'its values', 'what the numbers of your own picture are',
                         options=[*VALUES.items()]))
+
+# %% ../nbs/52_playground.ipynb #4afef1fb
+def own_fields(p: Playground, f: dict, changes: Callable) -> None:
+    "Have the fields for a picture of one's own act on `p`; `changes` wraps what acts"
+    def typed(text):
+        if text.strip(): p.take(path_typed(text))
+    def uploaded(event):
+        for file in event['new'][:1]: receive(p, file['name'], file['content'])
+        f['upload'].value = ()                  # the same file may come again
+    took = changes(uploaded); f['upload'].observe(lambda e: e['new'] and took(e), 'value')
+    on_enter(f['path'], changes(typed)); f['drawn'].on_click(changes(lambda _: p.draw()))
 
 # %% ../nbs/52_playground.ipynb #9766cab1
 def _boxing() -> dict:
@@ -444,6 +461,7 @@ def _scene_shown(p: Playground, f: dict) -> None:
     r, own = p.record, not p.view.layout
     for k in ('layout', 'number'): f[k].value = p.scene.get(k, f[k].value)
     for k in ('spacing', 'looks', 'incidence'): f[k].disabled = own
+    f['drawn'].disabled = not own
     f['metres'].value, f['metres'].disabled = (r.spacing or 0)/p.view.block if own else 0, not own
     f['quantity'].value, f['quantity'].disabled = p.quantity, p.again is None
     if not own:
@@ -486,7 +504,7 @@ def _layout(f: dict):
     def head(text): return w.HTML(f'<b>{text}</b>')
     def row(*names): return w.HBox([f[k] for k in names], layout=w.Layout(flex_flow='row wrap'))
     looking = [head('What is looked at'), *(f[k] for k in ('number', 'layout', 'spacing', 'looks', 'incidence'))]
-    looking += [f['path'], row('upload', 'metres'), f['quantity'], f['status']]
+    looking += [f['path'], row('upload', 'drawn', 'metres'), f['quantity'], f['status']]
     boxing = [head('Its boxes'), f['box'], f['name'], f['x'], f['y'], row('add', 'remove')]
     telling = [head('What is said of it'), f['route'], row('kind', 'seed'), f['optical'], f['words'], f['fact'],
                head('Rule'), f['rule']]
@@ -520,8 +538,6 @@ def playground(p: Boxes | None = None):     # a widget; its `.state` is the `Box
     def set_to(name):
         def act(value): setattr(p, name, value); p.tell()
         return act
-    def upload(files):
-        for file in files[:1]: receive(p, file['name'], file['content'])
     def edge(e, k):                                         # a page may answer a smaller picture with smaller values
         moved = {f'{k}{i}': v for i, (v, was) in enumerate(zip(e['new'], e['old'])) if v != was}
         if p.record.boxes: p.move(**moved)
@@ -529,8 +545,7 @@ def playground(p: Boxes | None = None):     # a widget; its `.state` is the `Box
         if not p.view.layout: p.respace(value or None)
     for name in ('number', 'layout', 'spacing', 'looks', 'incidence'): on(name, lambda v, k=name: p.draw(**{k: v}))
     for name in ('route', 'kind', 'seed'): on(name, set_to(name))
-    on('path', lambda v: p.take(path_typed(v)) if v.strip() else None); on('upload', upload); on('metres', metres)
-    on('quantity', lambda v: read_as(p, v))
+    own_fields(p, f, changes); on('metres', metres); on('quantity', lambda v: read_as(p, v))
     on('box', lambda v: p.choose(p.fact, v)); on('fact', lambda v: p.choose(v, p.chosen))
     on('optical', p.caption_optical); on('name', lambda v: p.name(v) if p.record.boxes else None)
     for name in 'xy': f[name].observe(changes(lambda e, k=name: edge(e, k)), 'value')

@@ -19,7 +19,7 @@ from .models.encoders import Encoder, encoder_of
 from .models.starts import start, to_pixels
 from .narrate.annotation import narrate
 from .narrate.auditing import Item
-from .records import read_records, write_records
+from .records import BadInput, Problem, Problems, read_records, write_records
 from .simulate import write_world
 from .train import Pairs, encoder_of as encoder_at, last_checkpoint, stage_list, train
 
@@ -47,13 +47,19 @@ def model_at(folder: str | Path) -> Path | None:
 # %% ../nbs/55_search.ipynb #9f2b3e4a
 class Search:
     "Pictures and captions in the space of a model"
-    def __init__(self, encoder: Encoder, items: Sequence[Item], images: str | Path):
-        first = {i.record.image: i for i in reversed(items)}                # one caption stands for a picture
-        self.encoder, self.images, self.items = encoder, Path(images), [*reversed(first.values())]
-        self.texts = [*dict.fromkeys(i.caption.text for i in items)]
-        self.seen = encoder.images([display_image(self.images/i.record.image) for i in self.items])
+    def __init__(self, encoder: Encoder, items: Sequence[Item], images: str | Path, problems: Sequence[Problem] = ()):
+        self.encoder, self.images, self.problems = encoder, Path(images), [*problems]     # what was left out
+        pictures = {name: self._picture(name) for name in dict.fromkeys(i.record.image for i in items)}
+        there = [i for i in items if pictures[i.record.image] is not None]
+        if not there: raise BadInput(self.problems[0])
+        self.items = [*{i.record.image: i for i in reversed(there)}.values()][::-1]     # one caption for a picture
+        self.texts = [*dict.fromkeys(i.caption.text for i in there)]
+        self.seen = encoder.images([pictures[i.record.image] for i in self.items])
         self.said = encoder.texts(self.texts)
         self.query, self.chosen, self.found = '', 0, []
+    def _picture(self, name: str) -> np.ndarray | None:
+        try: return display_image(self.images/name)
+        except BadInput as e: self.problems.append(e.problem)
     def ask(self, text: str, n: int = 6) -> list[tuple[int, float]]:
         "The pictures nearest to a sentence: number and cosine, the nearest first"
         self.query, self.found = text.strip(), []
@@ -99,9 +105,10 @@ def _nearest_html(s: Search) -> str:
 # %% ../nbs/55_search.ipynb #bab8a600
 def _found_words(s: Search) -> str:
     "What was found, and what is chosen"
-    if not s.found: return f'{len(s.items)} pictures; write what one should show.'
+    left = f' Left out: {len(s.problems)}, the first: {s.problems[0]}' if s.problems else ''
+    if not s.found: return f'{len(s.items)} pictures; write what one should show.{left}'
     at = next((n for n, (k, _) in enumerate(s.found, 1) if k == s.chosen), 0)
-    return f'The {len(s.found)} nearest of {len(s.items)} pictures, with their cosine; number {at} is chosen.'
+    return f'The {len(s.found)} nearest of {len(s.items)} pictures, with their cosine; number {at} is chosen.{left}'
 
 # %% ../nbs/55_search.ipynb #2c29a79c
 def search_desk(s: Search):     # a widget; its `.state` is the `Search`, its `.parts` the fields
@@ -142,7 +149,7 @@ def search(
     "Search over pictures and captions; a cell that is run again goes on where it was"
     def make():
         file = Path(records) if records else small_world(tempfile.mkdtemp())
-        items, images = captions_in(file); there = model or model_at('runs/tiny')
-        return Search(encoder_at(there) if there else small_model(file), items, images)
+        items, images = captions_in(file, left_out := Problems('skip')); there = model or model_at('runs/tiny')
+        return Search(encoder_at(there) if there else small_model(file), items, images, left_out)
     given = [stamp(records_at(records)) if records else None, stamp(last_checkpoint(model)) if model else None]
     return search_desk(kept(f'search {records} {model}', make, given))

@@ -283,6 +283,15 @@ def test_a_sheet_reads_what_it_wrote(tmp_path):
     assert again.all == sheet.all and again.todo(items) == [] and again.score(items).accuracy == 100
     assert match_predictions(items, read_predictions(tmp_path/'me.csv')) == ['yes', 'yes', '2']
 
+def test_two_desks_on_one_sheet(tmp_path):
+    "What another desk wrote meanwhile stays, and is known"
+    items = [Item('a.png', 'Is there a ship?', 'yes'), Item('b.png', 'How many ships?', '2')]
+    one, other = AnswerSheet(tmp_path/'me.csv'), AnswerSheet(tmp_path/'me.csv')
+    one.add(items[0], 'yes'); other.add(items[1], 'two'); assert other.get(items[0]) == 'yes' and other.todo(items) == AnswerSheet(tmp_path/'me.csv').todo(items) == []
+    whole = (tmp_path/'me.csv').read_text(); (tmp_path/'me.csv').write_text('a,b\n1,2\n')
+    with pytest.raises(BadInput, match='me.csv'): other.add(items[0], 'no')
+    assert (tmp_path/'me.csv').read_text() == 'a,b\n1,2\n' and whole.count('\n') == 3
+
 def test_a_person_at_the_desk_is_scored(tmp_path):
     "Thirty questions by keyboard and mouse, with a break, then the command on what was written: the same questions for the baselines"
     pytest.importorskip('ipywidgets')
@@ -294,7 +303,7 @@ def test_a_person_at_the_desk_is_scored(tmp_path):
             item, quick = ui.desk.item, {b.description: b for b in p['quick'].children}; seen.append(item)
             answer = item.reference if len(seen) % 3 else 'unknown'
             if answer in quick: quick[answer].click()
-            else: p['answer'].value = answer; p['answer']._handle_custom_msg({'event': 'submit'}, [])
+            else: p['answer']._handle_custom_msg({'event': 'submit'}, []); p['answer'].value = answer       # as the page sends them
         return ui
     seen = []; assert sit(11).desk.left == 19; ui = sit(19)
     assert ui.desk.left == 0 and 'thank you' in ui.parts['status'].value and len({*seen}) == 30 and {i.application for i in seen} == {i.application for i in items}

@@ -109,7 +109,7 @@ def own_pictures(folder):
 
 def unnamed(page):
     "Controls without a name that a screen reader could read"
-    return page.evaluate("""() => [...document.querySelectorAll('.jp-OutputArea-output :is(input, select, textarea, button, img)')]
+    return page.evaluate("""() => [...document.querySelectorAll('.jp-OutputArea-output :is(input, select, textarea, button, img, [role=slider])')]
         .filter(e => e.offsetParent && e.type != 'file')
         .filter(e => !(e.labels?.length || e.title || e.textContent.trim() || e.getAttribute('aria-label')))
         .map(e => e.outerHTML.slice(0, 120))""")
@@ -123,7 +123,7 @@ def test_playground(opened, tmp_path):
     page.screenshot(path=tmp_path/'1-first.png')
     page.evaluate("() => window.first = document.querySelector('.jp-OutputArea-output img.widget-image')")
     facts = field(page, 'facts', 'select'); top = facts.bounding_box()['y']
-    assert not unnamed(page)
+    assert not unnamed(page); pw.expect(page.get_by_role('slider', name='left … right, second')).to_have_count(1)
     for name in ('route', 'style'):
         label, button = page.locator(f'label:text-is("{name}")'), field(page, name, 'button'); assert label.bounding_box()['x'] + 30 < button.bounding_box()['x'], 'the label is not beside its buttons'
     # a fact, by click and by key
@@ -152,6 +152,9 @@ def test_playground(opened, tmp_path):
                       'put its path into the field "own picture" instead, or cut a piece out of it']
     for name in ('chip16', 'three', 'slc'):
         upload(page, tmp_path/f'{name}.tif'); pw.expect(page.get_by_role('img', name=f'{name}: Nothing is labelled')).to_be_visible()
+    page.get_by_role('button', name='back to the scene').click(); pw.expect(words).to_contain_text(re.compile('vessel|ship')); own = field(page, 'own picture'); own.fill(str(tmp_path/'late.tif')); own.press('Enter')
+    pw.expect(out).to_contain_text('no such file'); (tmp_path/'late.tif').write_bytes((tmp_path/'slc.tif').read_bytes()); own.press('Enter')       # mended, and tried again
+    pw.expect(page.get_by_role('img', name='late: Nothing is labelled')).to_be_visible()
     metres = field(page, 'metres a pixel'); pw.expect(metres).to_have_value('10'); pw.expect(field(page, 'box', 'select').locator('option:checked')).to_have_text('no box yet')
     upload(page, tmp_path/'parts.tif'); pw.expect(out).to_contain_text('choose what they are in the field "its values"')
     field(page, 'its values', 'select').select_option(label='complex: bands of real and imaginary part'); pw.expect(page.get_by_role('img', name='parts: Nothing is labelled')).to_be_visible()

@@ -901,13 +901,14 @@ def draw_items(items: Sequence[Item], n: int = 30, seed: int = 0) -> list[Item]:
 
 class AnswerSheet:
     "A person's answers in a CSV file: image, question, predicted; each on the disk as soon as it is given"
-    def __init__(self, path: str | Path):
-        self.path = Path(path); self.all = {}
-        for s in read_predictions(self.path) if self.path.exists() else ():
-            self.all[_row_key(s.image, s.question)] = s.image, s.question, s.prediction
+    def __init__(self, path: str | Path): self.path = Path(path); self.read()
+    def read(self) -> None:
+        "What the file holds now"
+        said = read_predictions(self.path) if self.path.exists() else ()
+        self.all = {_row_key(s.image, s.question): (s.image, s.question, s.prediction) for s in said}
     def add(self, item: Item, answer: str) -> None:
         "Keep `answer`; one given before is replaced, and the file changes in one step"
-        key = _row_key(item.image, item.question)
+        key = _row_key(item.image, item.question); self.read()      # another desk may have written
         self.all[key] = key[0], item.question, ' '.join(answer.split())
         with atomic(self.path) as f:
             f.write(_line(('image', 'question', 'predicted')) + ''.join(map(_line, self.all.values())))

@@ -393,7 +393,7 @@ _LIKE_MAPS = {r'(deep |open |flooded )?water|sea.*|river|lake': '#0072B2', r'tre
               r'built.*|urban.*|buildings?': '#D55E00', r'bare.*|soil|sand': '#999999'}    # as ESA WorldCover has them
 
 def class_colours(names: Iterable[str]) -> dict[str, str]:
-    "A colour for each class of a mask: the one of maps where there is one (water blue, trees green), else the next free"
+    "A colour for each class of a mask: that of maps where there is one (water blue, trees green), else the next free"
     names, used = [*dict.fromkeys(names)], {}
     for name in names:
         like = next((c for words, c in _LIKE_MAPS.items() if re.fullmatch(words, name, re.I)), None)
