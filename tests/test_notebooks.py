@@ -199,6 +199,29 @@ def test_solutions(path, tmp_path):
         said = shown(again.cells[i])[0]
         assert said == 'Right.' if words == 'Right.' else said.startswith('Not yet: ') and words in said, f'{again.cells[i].source[:200]}\n→ {said}'
 
+def test_own_pictures_of_tutorial_7(tmp_path, capsys):
+    "A damaged file among a student's own is a sentence; the others are searched"
+    import matplotlib; matplotlib.use('agg')
+    import matplotlib.pyplot as plt
+    from types import SimpleNamespace as Fake
+    from sartext.imagery.read import display_image
+    from sartext.records import BadInput
+    cell = next(c.source for c in read(nbs/'tutorials'/'07_train_clip.ipynb').cells if 'Path(own_images)' in c.source)
+    grey = np.random.default_rng(0).integers(0, 256, (64, 64), 'uint8')
+    for name in ('a', 'b', 'c'): Image.fromarray(grey).save(tmp_path/f'{name}.png')
+    def look(*left):
+        for p in tmp_path.iterdir():
+            if p.stem not in left: p.write_bytes(p.read_bytes()[:1500])
+        exec(cell, dict(own_images=str(tmp_path), own_query='ships', Path=Path, display_image=display_image, BadInput=BadInput,
+                        plt=plt, trained=Fake(preprocess=None), ranked=lambda model, query, pixels: range(len(pixels)),
+                        to_pixels=lambda a, _: [Fake(permute=lambda *_, x=x: x) for x in a]))
+        titles = [plt.figure(i).axes[0].get_title() for i in plt.get_fignums()]; plt.close('all')
+        return titles, capsys.readouterr().out
+    titles, said = look('a', 'c')
+    assert titles == ['a.png', 'c.png'] and said.startswith('Refused: ') and 'b.png: damaged' in said and said.count('\n') == 1
+    titles, said = look()
+    assert titles == [] and said.count('Refused: ') == 3
+
 @pytest.fixture(scope='module')
 def smoke(tmp_path_factory):
     "One run of the whole at the smallest size"
