@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .imagery.read import Raster, read_image
+from .imagery.read import Raster, read_image, to_display
 from .imagery.speckle import multilook
 from .records import BadInput, Problems, Record
 
@@ -72,6 +72,7 @@ def own_image(
         block = -(-max(raster.array.shape[1:])//most)
         bands, height, width = raster.array.shape
         if block > 1: raster = multilook(raster, min(block, height), min(block, width))
+        to_display(raster)      # refuses one without a pixel to show
     except (BadInput, ValueError) as e: return print(f'Refused: {e}')
     print(f'{Path(path).name}: {width}×{height} pixels, {bands} band{"s"*(bands > 1)}, {raster.quantity or "linear"}')
     for note in raster.notes: print('  ·', note)
