@@ -146,7 +146,7 @@ def _chat_layout(f: dict):
     left.layout, buttons = w.Layout(width='520px'), w.Box([f['ask'], f['clear'], f['remember']])
     buttons.layout = w.Layout(flex_flow='row wrap')
     right = w.VBox([w.HTML('<b>Conversation</b>'), log, f['offered'], f['question'], buttons, note])
-    right.layout = w.Layout(width='36em', margin='0 0 0 1em')
+    right.layout = w.Layout(flex='1 1 22em', max_width='36em', margin='0 0 0 1em')
     return w.Box([left, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))
 
 # %% ../nbs/56_chat.ipynb #14a458f1

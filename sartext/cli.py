@@ -158,11 +158,15 @@ def simulate(
     print(f"{_of(n, 'scene')}: {path}")
     if optical_only: print(f'next: sartext build --records {path} --out data'); return
     told = f'sartext narrate --images {out}/sar'
-    print(f'next: {told} --annotations {out}/annotations.json --out records.jsonl',
-          f'  or: {told} --masks {out}/masks --classes {out}/classes.csv --out masked.jsonl',
-          f'  or: {told} --optical {out}/optical --optical-captions {out}/captions.csv --out paired.jsonl', sep='\n')
+    print(f'next: {told} --annotations {out}/annotations.json --out {out}/narrated.jsonl',
+          f'  or: {told} --masks {out}/masks --classes {out}/classes.csv --out {out}/masked.jsonl',
+          f'  or: {told} --optical {out}/optical --optical-captions {out}/captions.csv --out {out}/paired.jsonl',
+          sep='\n')
 
 # %% ../nbs/62_cli.ipynb #d5665376
+def _next_page(scores: Path) -> None:
+    print(f'scores: {scores}\nnext: sartext evaluate page {scores} --out {scores.with_suffix(".html")}')
+
 def _problems_file(out: Path) -> Path:
     return out.with_name(f"{out.stem if out.suffix == '.jsonl' else out.name}.problems.jsonl")
 
@@ -352,10 +356,11 @@ def _write(records, out: Path, root: Path, problems: Problems, given: str, repor
         why = f'nothing is annotated or said of the {_of(n, "image")}' if n else 'no image could be used'
         listed = f'; see {_problems_file(out)}' if problems else ''
         raise BadInput(Problem(given, '', f'{why}, so there is nothing to narrate', f'add what is missing{listed}'))
+    before = sum(1 for line in open(out, 'rb') if line.strip()) if out.is_file() else 0
     n = write_records(counted(), out); note_images(out, root); _note_problems(problems, out)
     listed = f', listed in {_problems_file(out)}' if problems else ''
     found = [_of(n, 'record'), *(_of(v, k) for k, v in said.items() if v), _of(len(problems), 'problem') + listed]
-    print(f"{', '.join(found)}: {out}")
+    print(f"{', '.join(found)}: {out}" + (f' (in place of {_of(before, "line")} that stood there)' if before else ''))
     if _index_dir(out).is_dir(): print(f'index masks of the colour masks: {_index_dir(out)}')
     if report:
         from sartext.reproduce import captions_page
@@ -813,7 +818,7 @@ def train(
     print(f'model: {path}')
     of, gpt = ' --modality optical' if path.name.endswith('-optical') else '', (path/'projector.safetensors').is_file()
     print(f'next: sartext answer {out} {data}/records.jsonl --split test --out predictions.csv' if gpt else
-          f'next: sartext evaluate retrieval --data {data} --model {out}{of}')
+          f'next: sartext evaluate retrieval --data {data} --model {out}{of} --out scores.json')
 
 # %% ../nbs/62_cli.ipynb #48018496
 @evaluate.command()
@@ -836,6 +841,7 @@ def retrieval(
     problems = Problems(on_error.value)
     evaluate_dir(data, model, split.value, modality.value, out, predictions, name, problems)
     _tell(problems)
+    if out: _next_page(out)
 
 # %% ../nbs/62_cli.ipynb #fab67577
 def _first_image(folder: Path) -> Path | None:
@@ -978,7 +984,7 @@ def answers(
     sheet = answer_sheet(replace(scored, name=name or scored.name), dull, (questions or predictions).stem,
                          made={'sartext': __version__, 'left out': [str(p) for p in problems]})
     if answered: sheet = replace(sheet, protocol=f'{sheet.protocol}, of what was answered')
-    print(f'scores: {write_sheets([sheet], out)}')
+    _next_page(write_sheets([sheet], out))
 
 # %% ../nbs/62_cli.ipynb #38046228
 @evaluate.command('curve')
@@ -1052,7 +1058,7 @@ def captions(
                  for r in known or ()]                                      # facts depend on it
         sheets = caption_sheets(scores, [predictions.stem], (references or predictions).stem,
                                 stamp_of([*held.items(), *truth]), made=made)
-        print(f'scores: {write_sheets([replace(s, model=name or s.model) for s in sheets], out)}')
+        _next_page(write_sheets([replace(s, model=name or s.model) for s in sheets], out))
     if failures: _failures(records, predictions, references, failures, how['facts'])
 
 # %% ../nbs/62_cli.ipynb #c20abafa

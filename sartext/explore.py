@@ -46,7 +46,7 @@ def drawn_png(
     boxes: Sequence[Box] = (),      # the annotation to draw
     side: int = 480,                # longest side, screen pixels
     lit: Collection[int] = (),      # numbers, from 0, of the boxes that stand out
-    chosen: int | None = None,      # the box that is numbered and has its corners marked
+    chosen: int | None = None,      # the box that is numbered and has a white frame
     tint: np.ndarray | None = None, # (H, W) bool, the area that stands out
 ) -> bytes:                         # PNG
     "An image for the screen with its boxes; some of them, or an area, may stand out"
@@ -60,8 +60,8 @@ def drawn_png(
         _outline(pen, boxes[i], factor, colour, i in lit, 1 if len(lit) else 2)
     if chosen is not None:
         b = boxes[chosen]; x0, y0, x1, y1 = (v*factor for v in (b.x, b.y, b.x + b.w, b.y + b.h))
-        for x, y in ((x0, y0), (x1, y0), (x0, y1), (x1, y1)):
-            pen.rectangle((x - 4, y - 4, x + 4, y + 4), fill='white', outline='black')
+        for out, colour in ((7, 'black'), (6, 'white'), (3, 'black')):
+            pen.rectangle((x0 - out, y0 - out, x1 + out, y1 + out), outline=colour, width=3 if out == 6 else 1)
         pen.text((x0 + 7, y0 - 17), str(chosen + 1), fill='white', stroke_width=2, stroke_fill='black', font_size=14)
     with io.BytesIO() as f: picture.save(f, 'PNG', compress_level=1); return f.getvalue()
 
@@ -290,7 +290,7 @@ def rating_desk(
     wrap = widgets.Layout(flex_flow='row wrap', align_items='flex-start')
     marked = widgets.Box([widgets.HTML('errors, if any:'), *errors.values()], layout=wrap)
     right = widgets.VBox([words, *scales.values(), marked, note, widgets.HBox([*move.values(), boxes]), status])
-    right.layout = widgets.Layout(width='44em', margin='0 0 0 1em')
+    right.layout = widgets.Layout(flex='1 1 22em', max_width='44em', margin='0 0 0 1em')
     ui = widgets.Box([own_keys(), picture, right], layout=wrap)
     ui.desk, ui.parts = desk, {'picture': picture, 'words': words, 'status': status, 'note': note,
                                'annotation': boxes, **scales, **errors, **move}
@@ -382,7 +382,7 @@ def answer_desk(
     move['save'].on_click(lambda _: keep(text.value))
     for k, by in (('back', -1), ('skip', 1)): move[k].on_click(lambda _, by=by: show(desk.go(by)))
     right = w.VBox([own_keys(), asked, quick, text, w.HBox([*move.values()]), status])
-    right.layout = w.Layout(width='36em', margin='0 0 0 1em')
+    right.layout = w.Layout(flex='1 1 22em', max_width='36em', margin='0 0 0 1em')
     ui = w.Box([picture, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))
     ui.desk, ui.parts = desk, dict(picture=picture, asked=asked, status=status, answer=text, quick=quick, **move)
     show()

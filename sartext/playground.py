@@ -482,7 +482,6 @@ def _shown(p: Boxes, f: dict) -> None:
     for k, side, low, size in (('x', r.width, b.x, b.w), ('y', r.height, b.y, b.h)):
         with f[k].hold_sync():
             f[k].max = side; f[k].value = (max(round(low), 0), min(round(low + size), side))
-            f[k].disabled = not r.boxes
     f['name'].value, f['remove'].disabled = b.category or f['name'].value, not r.boxes
     f['optical'].value = r.optical_caption; f['optical'].layout.display = None if p.route == 'pairing' else 'none'
 
@@ -510,7 +509,7 @@ def _layout(f: dict):
                head('Rule'), f['rule']]
     left = w.VBox([own_keys(UPLOAD_GUARD), framed(f['picture'], 516), *looking])
     left.layout.width = '520px'
-    right = w.VBox([*telling, *boxing], layout=w.Layout(width='44em', margin='0 0 0 1em'))
+    right = w.VBox([*telling, *boxing], layout=w.Layout(flex='1 1 22em', max_width='44em', margin='0 0 0 1em'))
     return w.Box([left, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))
 
 # %% ../nbs/52_playground.ipynb #a0468a46

@@ -191,7 +191,7 @@ def test_simulate_names_commands_that_run(tmp_path):
     commands = [line.split('sartext ')[1].split() for line in told.splitlines() if 'sartext ' in line]
     assert len(commands) == 3 and {c[2] for c in commands} == {'world/sar'}                # one root for all routes
     for c in commands: said_by(*c, cwd=tmp_path)
-    routes = {c['route'] for p in ('records', 'masked', 'paired') for l in (tmp_path/f'{p}.jsonl').read_text().splitlines() for c in json.loads(l)['captions']}
+    routes = {c['route'] for p in ('narrated', 'masked', 'paired') for l in (tmp_path/'world'/f'{p}.jsonl').read_text().splitlines() for c in json.loads(l)['captions']}
     assert routes == {'a2c', 'sa2c', 'pairing'}
     told = said_by('simulate', '--out', 'bright', '--n', 6, '--size', 64, '--optical-only', cwd=tmp_path)
     assert told.rstrip().endswith('sartext build --records bright/records.jsonl --out data')

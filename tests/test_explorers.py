@@ -169,6 +169,10 @@ def test_playground(opened, tmp_path):
     # the cell is run again
     page.evaluate(RUN_ALL); pw.expect(words).to_contain_text(re.compile('ship|vessel')); pw.expect(field(page, 'box', 'select')).to_contain_text('1 ship')
     pw.expect(note).to_be_visible(); pw.expect(metres).to_have_value('2')
+    # and once more on a picture without a box: one is added, and moved by a drag
+    upload(page, tmp_path/'chip16.tif'); pw.expect(page.get_by_role('img', name='chip16: Nothing is labelled')).to_be_visible(); page.evaluate(RUN_ALL); settle(page)
+    page.get_by_role('button', name='add a box').click(); edges = field(page, 'left … right', '.widget-readout'); settle(page); before = edges.inner_text()
+    drag(page, field(page, 'left … right', '.noUi-handle-upper'), 60); pw.expect(edges).not_to_have_text(before)
 
 def test_browser(opened, tmp_path):
     "Pages are turned and captions chosen by click and by key, filters leave what they ask for, the place is kept"

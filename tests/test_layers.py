@@ -1,7 +1,7 @@
 "Modules import only from the layers below them, and heavy libraries only inside the functions that need them"
 import ast
 import pytest
-from conftest import lib, modules
+from conftest import lib, modules, name_of, notebooks, read
 
 LAYERS = [{'records'}, {'imagery'}, {'simulate', 'sources'}, {'narrate'}, {'dataset'}, {'models'}, {'evaluate'}, {'train'}, {'compare'},
           {'explore', 'exercises', 'reproduce', 'website'}, {'playground', 'browser'}, {'before_after', 'search', 'chat'}, {'cli'}]
@@ -52,3 +52,30 @@ def test_no_heavy_import_at_the_top(module):
     tree.body = [n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
     heavy = {n.split('.')[0] for n in imported(tree, module)} & HEAVY
     assert not heavy, f'{module} imports {sorted(heavy)} at its top; import them in the functions that need them'
+
+# Modules of optional extras that a notebook asks for: notebook → why it runs without them
+OPTIONAL = {'20_splits': {'ray'}, '61_website': {'nbdev', 'execnb'}}     # a second way to run; the site is made by developers
+
+def installed() -> set[str]:
+    "Names of the distributions that `make install` brings: sartext's requirements and theirs, no extra"
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+    from packaging.requirements import Requirement
+    found, todo = set(), ['sartext']
+    while todo:
+        name = re.sub(r'[-_.]+', '-', todo.pop()).lower()
+        if name in found: continue
+        try: needs = requires(name) or ()
+        except PackageNotFoundError: continue
+        found.add(name); todo += [r.name for r in map(Requirement, needs) if not r.marker or r.marker.evaluate({'extra': ''})]
+    return found
+
+@pytest.mark.parametrize('path', notebooks(), ids=name_of)
+def test_notebooks_run_after_an_install(path):
+    "A notebook asks for nothing that only developers have"
+    import re, sys
+    from importlib.metadata import packages_distributions
+    have, of = installed(), packages_distributions()
+    names = {n.split('.')[0] for cell in read(path).cells if cell.cell_type == 'code' and not cell.source.startswith('%') for n in imported(ast.parse(cell.source), '')}
+    asked = names - {'sartext', '', *sys.stdlib_module_names} - OPTIONAL.get(path.stem, set())
+    assert not [n for n in asked if not have & {re.sub(r'[-_.]+', '-', d).lower() for d in of.get(n, ())}]

@@ -505,4 +505,5 @@ def test_train_by_command_says_what_comes_next(built, tmp_path):
     stage = json.loads((tmp_path/'model'/'run.json').read_text())['stages'][0]
     assert [stage[k] for k in ('loss', 'ema', 'patience', 'precision', 'accumulate', 'compile')] == ['same-facts', .9, 2, 'bf16', 2, False] and any('val_loss' in h for h in train.steps_of(tmp_path/'model'))
     said = ran.stdout.splitlines()[-1]; assert said.startswith('next: sartext evaluate retrieval --data ')
-    after = sartext(*shlex.split(said.removeprefix('next: sartext '))); assert after.returncode == 0 and 'mean recall' in after.stdout, after.stderr
+    after = sartext(*shlex.split(said.removeprefix('next: sartext ')), cwd=tmp_path); assert after.returncode == 0 and 'mean recall' in after.stdout, after.stderr
+    last = after.stdout.splitlines()[-1]; assert last == 'next: sartext evaluate page scores.json --out scores.html' and sartext(*last.split()[2:], cwd=tmp_path).returncode == 0 and (tmp_path/'scores.html').is_file()
