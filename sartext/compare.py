@@ -589,7 +589,8 @@ def compare_table(
                    for some in by.bounds(protocol, tests))
     for arm in arms_of(results):
         own = [r for r in results if r['arm'] == arm]
-        rows.append([arm, own[0]['steps'], own[0]['samples'], f"{np.mean([r['seconds'] for r in own]):.0f}",
+        took = [r['seconds'] for r in own]
+        rows.append([arm, own[0]['steps'], own[0]['samples'], '–' if None in took else f'{np.mean(took):.0f}',
                      *(cell(arm, n, c) for n, c in tests.items())])
     sizes = ', '.join(f'{len(c.pairs)} ({n})' for n, c in tests.items())
     seeds = len({r['seed'] for r in results})

@@ -50,6 +50,13 @@ def browser():
     with pw.sync_playwright() as p:
         b = p.chromium.launch(executable_path=chromium(), args=['--no-sandbox']); yield b; b.close()
 
+def barriers(page, context=None, rules={}):
+    "What keeps people from reading or working a page, by axe-core: contrast, names, roles, keys; a line each"
+    Axe = pytest.importorskip('axe_playwright_python.sync_playwright').Axe
+    found = Axe().run(page, context, {'rules': {name: {'enabled': False} for name in rules}}).response
+    assert any(o['id'] == 'color-contrast' for o in found['passes'] + found['violations']), 'axe saw no text'
+    return [f"{o['id']}: {n['html'][:150]} {n['failureSummary'][:300]}" for o in found['violations'] for n in o['nodes']]
+
 @pytest.fixture
 def power_cut(monkeypatch):
     "A function that trains as `train.train` does and is cut off in the fourth step, or another, once its loss is known"

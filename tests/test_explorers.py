@@ -5,7 +5,7 @@ import nbformat
 import numpy as np
 import pytest, rasterio
 from PIL import Image
-from conftest import root
+from conftest import barriers, root
 from sartext.models.gpt import save_checkpoint, start
 from sartext.narrate.annotation import narrate
 from sartext.records import Caption, read_records, write_records
@@ -66,6 +66,7 @@ def opened(browser, lab):
         page.evaluate(COMPLAIN)
         return page
     yield start
+    for page, said in pages: said += barriers_of(page)
     complaints = [s for _, said in pages for s in said]
     for page, _ in pages: page.close()
     assert not complaints, complaints
@@ -76,6 +77,15 @@ def settle(page):
     page.evaluate("""async () => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
         for (let rests = 0, n = 0; rests < 8 && n < 600; n++) {
             await new Promise(r => setTimeout(r, 100)); rests = kernel.status == 'idle' ? rests + 1 : 0; } }""")
+
+def barriers_of(page):
+    "What bars anyone from what the cells show, in the lab's light and in its dark"
+    found = []
+    for theme in ('Light', 'Dark'):
+        page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f'JupyterLab {theme}')
+        page.wait_for_function(f"() => document.body.dataset.jpThemeLight == '{str(theme == 'Light').lower()}'")
+        found += [f'{theme}: {s}' for s in barriers(page, ['.jp-OutputArea-output'])]
+    return found
 
 def drag(page, handle, dx):
     "Take hold of a slider's handle and pull it sideways"
