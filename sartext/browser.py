@@ -21,6 +21,7 @@ from .explore import (announced, caption_html, claim, framed, kept, lines_html, 
                              picture_widget, stamp)
 from .narrate.auditing import Item, item_key
 from .narrate.checking import Checked, check
+from .narrate.facts import class_at
 from .records import BadInput, Problem, Problems, Record, images_of, progress, read_records
 
 # %% ../nbs/53_browser.ipynb #f5ab8439
@@ -60,7 +61,9 @@ _ASKED = 'source', 'class', 'route'
 
 def _values(item: Item, by: str) -> set[str]:
     r = item.record
-    if by == 'class': return {b.category for b in r.boxes} | {*r.mask_classes.values()}
+    if by == 'class':       # of a mask those that the caption tells of: its table names all there could be
+        told = {f.subject for f in item.caption.facts if f.kind in ('presence', 'proportion') and f.value}
+        return {b.category for b in r.boxes} | {c for c in r.mask_classes.values() if class_at(c, r.spacing) in told}
     return {r.source if by == 'source' else item.caption.route}
 
 # %% ../nbs/53_browser.ipynb #6ac54801

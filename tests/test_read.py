@@ -204,6 +204,14 @@ def test_missing_pixels_do_not_set_the_stretch(a, draw):
     assert (shown[hole] == 0).all()
     np.testing.assert_array_equal(shown[~hole], alone[0])
 
+def test_a_photograph_stays_as_it_is_stored(tmp_path):
+    "Boxes are told in stored pixels, so a picture is never turned; that its file asks for it is told"
+    upright, turned = Image.Exif(), Image.Exif(); upright[0x0112], turned[0x0112] = 1, 6
+    for name, exif in (('upright', upright), ('turned', turned)): Image.new('L', (40, 30), 90).save(tmp_path/f'{name}.jpg', exif=exif)
+    told = {name: read_image(tmp_path/f'{name}.jpg') for name in ('upright', 'turned')}
+    assert [r.array.shape for r in told.values()] == [(1, 30, 40)]*2
+    assert [any('Orientation' in n for n in r.notes) for r in told.values()] == [False, True]
+
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(['png', 'jpg', 'tif', 'bmp']), st.data())
 def test_damage_never_escapes(tmp_path_factory, kind, draw):

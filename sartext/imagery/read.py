@@ -133,6 +133,7 @@ def _pillow_pixels(path, max_pixels):
     with open_image(path) as image:
         _limit(path, *image.size, len(image.getbands()), max_pixels)
         image.load()
+        if image.getexif().get(0x0112, 1) != 1: notes.append('its EXIF tag Orientation is not obeyed: pixels as stored')
         if image.mode == '1': image = image.convert('L')
         if 'transparency' in image.info or image.mode in ('LA', 'PA', 'RGBA'):
             image = image.convert('RGBA')
