@@ -192,7 +192,9 @@ def chat_desk(talk: Talk):  # a widget; its `.state` is the `Talk`, its `.parts`
     def on(name, act): f[name].observe(changes(lambda e: act(e['new'])), 'value')
     def put(_=None):
         think = talk.put(f['question'].value); f['question'].value = ''; f['offered'].value = ''; f['question'].focus()
-        def run(): think(); talk.changed()
+        def run():
+            think()
+            for told in {show, talk.changed}: told()        # the desk that asked, and the newest where that is another
         talk.thread = Thread(target=run, daemon=True); talk.thread.start()
     for name in ('number', 'layout', 'spacing', 'looks', 'incidence'): on(name, lambda v, k=name: talk.draw(**{k: v}))
     own_fields(talk, f, changes); on('quantity', lambda v: read_as(talk, v))

@@ -30,7 +30,7 @@ def opened(browser, lab):
 def barriers_of(page):
     "What bars anyone from what the cells show, in the lab's light and in its dark"
     found = []
-    for theme in ('Light', 'Dark'):
+    for theme in ('Dark', 'Light'):
         page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f'JupyterLab {theme}')
         page.wait_for_function(f"() => document.body.dataset.jpThemeLight == '{str(theme == 'Light').lower()}'")
         found += [f'{theme}: {s}' for s in barriers(page, ['.jp-OutputArea-output'])]
