@@ -34,7 +34,7 @@ class Clock:
             self.page.wait_for_function('() => window.m.ended', timeout=30_000); self.settle()
             self.rows.append((what, self.page.evaluate('() => window.m.ended - window.m.began')))
 
-def button(page, name, **how): return page.get_by_role('button', name=name, exact=True, **how)
+def button(page, name): return page.get_by_role('button', name=name, exact=True)
 
 def enter(page, label, value):
     from lab import field
@@ -68,13 +68,9 @@ def search_pages(page, clock):
     clock('a sentence', *(enter(page, 'look for', s) for s in ('A bridge is in the picture.', 'ships in a harbor')))
     clock('a picture', *(lambda n=n: page.get_by_role('button', name=f'{n}:').click() for n in (3, 1)))
 
-def rating(page, clock):
+def desk(page, clock):
     page.get_by_text('1 of ').wait_for(timeout=60_000)
-    clock('a caption skipped', button(page, 'skip').click)
-
-def answering(page, clock):
-    page.get_by_text('1 of ').wait_for(timeout=60_000)
-    clock('a question skipped', button(page, 'skip').click)
+    clock('skipped', button(page, 'skip').click)
 
 def wipe(page, clock):
     from lab import field
@@ -92,27 +88,27 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp); _, told = told_world(tmp/'world', 40); world, every = str(tmp/'world'), []
         records = f'from sartext.records import read_records\nrecords = list(read_records({told!r}))\n'
-        cells = {playground: 'from sartext.playground import playground\nplayground()',
-                 browser_pages: f'from sartext.browser import browser\nbrowser({told!r})',
-                 search_pages: f'from sartext.search import search\nsearch({told!r}, "packaged")',
-                 rating: f'{records}from sartext.explore import rating_desk\nfrom sartext.narrate.auditing import draw_sample\n'
+        cells = {('playground', playground): 'from sartext.playground import playground\nplayground()',
+                 ('caption browser', browser_pages): f'from sartext.browser import browser\nbrowser({told!r})',
+                 ('search', search_pages): f'from sartext.search import search\nsearch({told!r}, "packaged")',
+                 ('rating desk', desk): f'{records}from sartext.explore import rating_desk\nfrom sartext.narrate.auditing import draw_sample\n'
                          f'rating_desk(draw_sample(records, 20, least=1), {world!r}, {str(tmp/"rated.csv")!r}, "anna")',
-                 answering: f'{records}from sartext.explore import answer_desk\nfrom sartext.evaluate.answering import items_of\n'
+                 ('answer desk', desk): f'{records}from sartext.explore import answer_desk\nfrom sartext.evaluate.answering import items_of\n'
                             'from sartext.narrate.questions import ask\nitems = items_of([ask(r, per_application=2) for r in records])\n'
                             f'answer_desk(items, {world!r}, {str(tmp/"answered.csv")!r}, n=20)',
-                 wipe: 'from sartext.before_after import before_after\nbefore_after()'}
+                 ('before and after', wipe): 'from sartext.before_after import before_after\nbefore_after()'}
         (tmp/'home').mkdir(); (tmp/'work').mkdir()
         with jupyter(tmp/'home', tmp/'work') as here, sync_playwright() as p:
             chrome = p.chromium.launch(executable_path=chromium(), args=['--no-sandbox'])
             print(f'load of the machine at the start: {os.getloadavg()[0]:.1f}\n\n| explorer | change | n | median, ms | longest, ms |\n| --- | --- | ---: | ---: | ---: |')
-            for work, cell in cells.items():
-                page, said = open_notebook(chrome, here, work.__name__, cell)
+            for (name, work), cell in cells.items():
+                page, said = open_notebook(chrome, here, name, cell)
                 clock = Clock(page, a.times); work(page, clock); page.close()
                 assert not said, said
                 for what in dict.fromkeys(w for w, _ in clock.rows):
                     ms = [t for w, t in clock.rows if w == what]
-                    print(f'| {work.__name__.replace("_", " ")} | {what} | {len(ms)} | {np.median(ms):.0f} | {max(ms):.0f} |', flush=True)
-                every += [(work.__name__, *row) for row in clock.rows]
+                    print(f'| {name} | {what} | {len(ms)} | {np.median(ms):.0f} | {max(ms):.0f} |', flush=True)
+                every += [(name, *row) for row in clock.rows]
         ms = np.array([t for *_, t in every])
         print(f'| all | | {len(ms)} | {np.median(ms):.0f} | {ms.max():.0f} |\n\nwithin 300 ms: {(ms <= 300).mean():.1%}')
         if a.out:
